@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+/// Words that the solver's text and the public interface share. Plain C++17, nothing instantiated.
+namespace cubome {
+
+/// Which dynamic barrier φ balances the two levels (arXiv 2209.08709).
+enum class barrier_form : std::uint8_t {
+    gradient_norm,  ///< φ = η ‖∇q̂‖²; η > 0 has the unit of f/g
+    value_gap,      ///< φ = η q̂; η > 0 has the unit of f/length²
+};
+
+/// Where the step sizes come from.
+enum class step_rule : std::uint8_t {
+    fixed,  ///< from the settings, with their schedules
+};
+
+/// How the multiplier treats a coordinate that sits on a bound of the box.
+enum class box_rule : std::uint8_t {
+    free_set,  ///< a coordinate on a bound that the last direction pushes outward is left out of the sums
+    clip,      ///< project, and sum over every coordinate, as the paper's authors' code does
+};
+
+/// How the solve of one problem ended.
+enum class outcome : std::uint8_t {
+    not_run,           ///< the problem was never started
+    converged,         ///< every tolerance that was set is met
+    step_limit,        ///< all outer steps were made
+    non_finite,        ///< a quantity became NaN or infinite; `quantity` names it
+    descent_diverged,  ///< at the returned iterate the inner descent increases g: q̂ < 0 beyond rounding
+    cancelled,         ///< the caller asked to stop
+};
+
+/// The first quantity of an iteration that was not finite.
+enum class quantity : std::uint8_t {
+    none,
+    start,        ///< v or θ as given
+    descent,      ///< θ⁽ᵗ⁾, the inner descent
+    outer_value,  ///< f
+    gap,          ///< q̂ or its magnitude
+    sums,         ///< ‖∇f‖², ⟨∇f, ∇q̂⟩, ‖∇q̂‖² or the stationarity made of them
+    update,       ///< the v or θ that the outer update would have written
+};
+
+/// The instruction sets that the CPU backend can be compiled for.
+enum class instruction_set : std::uint8_t {
+    automatic,  ///< the widest one that this CPU has and the problem was compiled for
+    baseline,   ///< what every CPU of the build's architecture has (x86-64: SSE2)
+    avx2,       ///< x86-64-v3: AVX2 with FMA
+    avx512,     ///< x86-64-v4: AVX-512 F, BW, CD, DQ, VL
+};
+
+}  // namespace cubome
