@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cubome/problem.hpp"
+#include "cubome/report.hpp"
+#include "cubome/settings.hpp"
+
+/// The contract of `solve`, checked before anything is written. Every breach throws `invalid_argument`, which names the
+/// argument, what it is and what was expected.
+namespace cubome::detail {
+
+/// What does not depend on the batch: ranges of the settings, required arrays.
+template <class Real>
+void validate(const problem<Real>& problem, const settings<Real>& settings);
+
+/// What the settings and the problem ask of each problem's solve; `wants_best` and `wants_refined` come with the batch.
+template <class Real>
+batch_options make_options(const problem<Real>& problem, const settings<Real>& settings);
+
+/// The batch itself: shapes, one number of problems throughout, what a restart needs, no output that overlaps anything.
+///
+/// @return the pointers of everything, ready to run
+template <class Real>
+batch_arguments<Real> validate_batch(const problem<Real>& problem, const settings<Real>& settings,
+                                     const state<Real>& state, const report<Real>& report);
+
+}  // namespace cubome::detail

@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cubome/core/value_gap.hpp"
+#include "cubome/problem_runner.hpp"
+
+/// The solve of one problem (of one pack of problems), written once for every group.
+///
+///     θ⁽⁰⁾ = θ_k;   θ⁽ᵗ⁺¹⁾ = P_Θ(θ⁽ᵗ⁾ − α ∇_θ g(v_k, θ⁽ᵗ⁾)),  t = 0 … T−1          inner descent
+///     q̂(v, θ) = g(v, θ) − g(v, θ⁽ᵀ⁾),  θ⁽ᵀ⁾ held constant                            value gap
+///     ∇q̂ = (∇_v g(v_k, θ_k) − ∇_v g(v_k, θ⁽ᵀ⁾),  ∇_θ g(v_k, θ_k))
+///     d = ∇f + λ ∇q̂;   v_{k+1} = P_V(v_k − ξ_v d_v),  θ_{k+1} = P_Θ(θ_k − ξ_θ d_θ)     outer update
+///
+/// arXiv 2209.08709. Branches on data are masks and selects: in a pack each lane is a problem of its own. `Full` adds
+/// momentum, box, best and trace; without them both give the same bits.
+CUBOME_BEGIN_NAMESPACE
+
+/// The arrays of one problem in flight. `own` but for θ⁽ᵗ⁾, which every lane reads.
+template <class Data, class OuterExtent, class InnerExtent, bool Full>
+struct solve_memory {
+    using real = typename Data::real;
+    using outer_vector = typename Data::template own<OuterExtent>;
+    using inner_vector = typename Data::template own<InnerExtent>;
+
+    CUBOME_HD solve_memory(arena& memory, OuterExtent n_v, InnerExtent n_theta)
+        : outer_dim(n_v),
+          inner_dim(n_theta),
+          outer(memory, n_v),
+          inner(memory, n_theta),
+          descent(memory, n_theta),
+          gradient(memory, n_theta),
+          outer_value_gradient(memory, n_v),
+          inner_value_gradient(memory, n_theta),
+          outer_gap_gradient(memory, n_v),
+          inner_gap_gradient(memory, n_theta) {}
+
+    [[no_unique_address]] OuterExtent outer_dim;
+    [[no_unique_address]] InnerExtent inner_dim;
+    outer_vector outer;                                      ///< v_k
+    inner_vector inner;                                      ///< θ_k
+    typename Data::template published<InnerExtent> descent;  ///< θ⁽ᵗ⁾
+    inner_vector gradient;                                   ///< ∇_θ g(v_k, θ⁽ᵗ⁾), t ≥ 1
+    outer_vector outer_value_gradient;                       ///< ∇_v f, then what the update makes of it
+    inner_vector inner_value_gradient;                       ///< ∇_θ f, likewise
+    outer_vector outer_gap_gradient;                         ///< ∇_v q̂
+    inner_vector inner_gap_gradient;                         ///< ∇_θ q̂ = ∇_θ g(v_k, θ_k)
+};
+
+template <class Data, class OuterExtent, class InnerExtent>
+struct solve_memory<Data, OuterExtent, InnerExtent, true> : solve_memory<Data, OuterExtent, InnerExtent, false> {
+    using base = solve_memory<Data, OuterExtent, InnerExtent, false>;
+    using typename base::inner_vector;
+    using typename base::outer_vector;
+
+    CUBOME_HD solve_memory(arena& memory, OuterExtent n_v, InnerExtent n_theta)
+        : base(memory, n_v, n_theta),
+          outer_lower(memory, n_v),
+          outer_upper(memory, n_v),
+          inner_lower(memory, n_theta),
+          inner_upper(memory, n_theta),
+          outer_velocity(memory, n_v),
+          inner_velocity(memory, n_theta),
+          descent_velocity(memory, n_theta),
+          kept_descent_velocity(memory, n_theta),
+          best_outer(memory, n_v),
+          best_inner(memory, n_theta) {}
+
+    bool has_box = false;
+    bool pins = false;  ///< has_box under box_rule::free_set
+    bool has_inner_momentum = false;
+    outer_vector outer_lower, outer_upper;  ///< V, infinite where there is no bound
+    inner_vector inner_lower, inner_upper;  ///< Θ
+    outer_vector outer_velocity;
+    inner_vector inner_velocity;
+    inner_vector descent_velocity;       ///< of the descent under way
+    inner_vector kept_descent_velocity;  ///< what it starts from where it persists
+    outer_vector best_outer;
+    inner_vector best_inner;
+};
+
+/// What one evaluation at (v_k, θ_k) found.
+template <class Real>
+struct evaluation {
+    Real outer_value;          ///< f
+    value_gap_result<Real> q;  ///< q̂ and its magnitude
+    Real multiplier;           ///< λ
+    Real stationarity;         ///< s
+    mask_of<Real> is_descent_finite, is_value_finite, is_gap_finite, are_sums_finite;
+
+    CUBOME_INLINE mask_of<Real> is_finite() const {
+        return is_descent_finite & is_value_finite & is_gap_finite & are_sums_finite;
+    }
+    /// 𝒦 = s + max(q̂, 0)
+    CUBOME_INLINE Real kkt() const { return stationarity + max(q.gap, Real(scalar_of<Real>(0))); }
+};
+
+/// The refined values: f and q̂ after R more descent steps.
+template <class Real>
+struct refinement {
+    Real outer_value;
+    value_gap_result<Real> q;
+};
+
+/// x is within a tolerance; one that is not set, 0, is no hurdle.
+template <class Real>
+CUBOME_INLINE mask_of<Real> meets(Real x, Real tolerance) {
+    return (tolerance == Real(scalar_of<Real>(0))) | (x <= tolerance);
+}
+
+template <class G, class Problem, bool Full>
+class bome_solver {
+    using real = typename G::real;
+    using scalar = scalar_of<real>;
+    using mask = mask_of<real>;
+
+public:
+    using data = typename Problem::data;
+    using memory = solve_memory<data, typename Problem::outer_extent_type, typename Problem::inner_extent_type, Full>;
+
+    CUBOME_INLINE bome_solver(const G& g, Problem& problem, memory& w, const problem_parameters<real>& p,
+                              const batch_options& o)
+        : g_(g), problem_(problem), w_(w), p_(p), o_(o) {
+        if constexpr (Full) {
+            w_.has_box = o.has_box;
+            w_.pins = o.has_box && o.box == box_rule::free_set;
+            w_.has_inner_momentum = o.has_inner_momentum;
+        }
+    }
+
+    /// Evaluates the iterate; changes v, θ, their momenta and λ_{k−1} in nothing.
+    ///
+    /// @param last_multiplier λ_{k−1}, η before the first update
+    CUBOME_INLINE evaluation<real> evaluate(real last_multiplier) {
+        evaluation<real> e;
+        problem_.prepare(g_, w_.outer);
+        start_descent(g_, w_);
+        e.outer_value =
+            problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+        e.is_value_finite = isfinite(e.outer_value);
+
+        if constexpr (Full) {
+            if (o_.has_inner_momentum) {
+                const bool reset = o_.inner_momentum_reset;
+                g_.for_each(w_.inner_dim, [&](auto i) {
+                    w_.descent_velocity[i] = reset ? real(scalar(0)) : real(w_.kept_descent_velocity[i]);
+                });
+            }
+        }
+        // The first inner gradient is ∇_θ g(v_k, θ_k), which is ∇_θ q̂.
+        problem_.inner_gradient(g_, w_.outer, w_.descent, w_.inner_gap_gradient);
+        descent_step<Full>(g_, w_, w_.inner_gap_gradient, p_.descent_step_size, p_.inner_momentum);
+        descend(o_.inner_steps - 1);
+        e.is_descent_finite = g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.descent[i])); });
+
+        e.q = problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
+        e.is_gap_finite = isfinite(e.q.gap) & isfinite(e.q.magnitude);
+
+        const auto s = sum_gradients<Full>(g_, w_, last_multiplier);
+        e.multiplier = multiplier(o_.barrier, p_.eta, e.q.gap, s.alignment(), s.gap_norm(), p_.epsilon);
+        e.stationarity = stationarity<Full>(g_, w_, s);
+        e.are_sums_finite = s.are_finite() & isfinite(e.stationarity);
+        g_.template sync<barrier::evaluation_read>();
+        return e;
+    }
+
+    /// Whether every tolerance that is set is met, and at least one is.
+    CUBOME_INLINE mask has_converged(const evaluation<real>& e) const {
+        const real zero(scalar(0));
+        return ((p_.tol_stationarity > zero) | (p_.tol_gap > zero)) & meets(e.stationarity, p_.tol_stationarity) &
+               meets(e.q.gap, p_.tol_gap) & !is_ascent(e.q) & e.is_finite();
+    }
+
+    /// Makes the outer update of the active lanes from the gradients that `evaluate` left. A lane whose new v or θ
+    /// would not be finite keeps its iterate and momenta.
+    ///
+    /// @param outer_step ξ_v of this iteration
+    /// @param inner_step ξ_θ of this iteration
+    /// @return the active lanes that moved
+    CUBOME_INLINE mask update(real lambda, real outer_step, real inner_step, mask active) {
+        // d = ∇f + λ ∇q̂, through the momentum, and the new iterate, in the gradients' own arrays
+        g_.for_each(w_.outer_dim, [&](auto i) {
+            real d = fma(lambda, real(w_.outer_gap_gradient[i]), real(w_.outer_value_gradient[i]));
+            if constexpr (Full) {
+                if (o_.has_outer_momentum) d = heavy_ball(p_.outer_momentum, real(w_.outer_velocity[i]), d);
+                w_.outer_gap_gradient[i] = d;
+            }
+            real next = fma(-outer_step, d, real(w_.outer[i]));
+            if constexpr (Full) {
+                if (o_.has_box) next = project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));
+            }
+            w_.outer_value_gradient[i] = next;
+        });
+        g_.for_each(w_.inner_dim, [&](auto i) {
+            real d = fma(lambda, real(w_.inner_gap_gradient[i]), real(w_.inner_value_gradient[i]));
+            if constexpr (Full) {
+                if (o_.has_outer_momentum) d = heavy_ball(p_.outer_momentum, real(w_.inner_velocity[i]), d);
+                w_.inner_gap_gradient[i] = d;
+            }
+            real next = fma(-inner_step, d, real(w_.inner[i]));
+            if constexpr (Full) {
+                if (o_.has_box) next = project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i]));
+            }
+            w_.inner_value_gradient[i] = next;
+        });
+
+        const mask moved = active &
+                           g_.all_of(w_.outer_dim, [&](auto i) { return isfinite(real(w_.outer_value_gradient[i])); }) &
+                           g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.inner_value_gradient[i])); });
+
+        g_.for_each(w_.outer_dim, [&](auto i) {
+            w_.outer[i] = select(moved, real(w_.outer_value_gradient[i]), real(w_.outer[i]));
+            if constexpr (Full) {
+                if (o_.has_outer_momentum)
+                    w_.outer_velocity[i] = select(moved, real(w_.outer_gap_gradient[i]), real(w_.outer_velocity[i]));
+            }
+        });
+        g_.for_each(w_.inner_dim, [&](auto i) {
+            w_.inner[i] = select(moved, real(w_.inner_value_gradient[i]), real(w_.inner[i]));
+            if constexpr (Full) {
+                if (o_.has_outer_momentum)
+                    w_.inner_velocity[i] = select(moved, real(w_.inner_gap_gradient[i]), real(w_.inner_velocity[i]));
+                if (o_.has_inner_momentum && !o_.inner_momentum_reset)
+                    w_.kept_descent_velocity[i] =
+                        select(moved, real(w_.descent_velocity[i]), real(w_.kept_descent_velocity[i]));
+            }
+        });
+        return moved;
+    }
+
+    /// Keeps the iterate of the lanes in `better`.
+    CUBOME_INLINE void keep_best(mask better) {
+        g_.for_each(w_.outer_dim,
+                    [&](auto i) { w_.best_outer[i] = select(better, real(w_.outer[i]), real(w_.best_outer[i])); });
+        g_.for_each(w_.inner_dim,
+                    [&](auto i) { w_.best_inner[i] = select(better, real(w_.inner[i]), real(w_.best_inner[i])); });
+    }
+
+    /// f and q̂ by R descent steps from θ_k with fresh momentum. Uses the gradients' arrays; the iterate stays.
+    CUBOME_INLINE refinement<real> refine() {
+        refinement<real> r;
+        problem_.prepare(g_, w_.outer);
+        start_descent(g_, w_);
+        if constexpr (Full) {
+            if (o_.has_inner_momentum)
+                g_.for_each(w_.inner_dim, [&](auto i) { w_.descent_velocity[i] = real(scalar(0)); });
+        }
+        descend(o_.refine_steps);
+        r.outer_value =
+            problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+        r.q = problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
+        g_.template sync<barrier::evaluation_read>();
+        return r;
+    }
+
+private:
+    CUBOME_INLINE void descend(std::int64_t steps) {
+        for (std::int64_t t = 0; t < steps; ++t) {
+            problem_.inner_gradient(g_, w_.outer, w_.descent, w_.gradient);
+            descent_step<Full>(g_, w_, w_.gradient, p_.descent_step_size, p_.inner_momentum);
+        }
+    }
+
+    const G& g_;
+    Problem& problem_;
+    memory& w_;
+    const problem_parameters<real>& p_;
+    const batch_options& o_;
+};
+
+/// Where each problem of a pack stands: what the loop changes besides the arrays.
+template <class Real>
+struct solve_progress {
+    mask_of<Real> active;         ///< still iterating
+    mask_of<Real> start_failed;   ///< v or θ was not finite as given
+    mask_of<Real> update_failed;  ///< an update would not have been finite
+    mask_of<Real> cancelled;
+    Real last_multiplier;  ///< λ_{k−1}
+    Real best_kkt;         ///< +Inf before the first
+};
+
+/// Lets `host` keep what it wants of an evaluation after `step` updates: a row of the trace, the best iterate.
+template <bool Full, class Solver, class Real, class Host>
+CUBOME_INLINE void note(Solver& solver, const evaluation<Real>& e, const batch_options& o,
+                        solve_progress<Real>& progress, Host& host, std::int64_t step) {
+    if constexpr (Full) {
+        if (o.trace_interval > 0 && step % o.trace_interval == 0) host.trace(e, progress.active, step);
+        if (o.wants_best) {
+            const mask_of<Real> better =
+                progress.active & e.is_finite() & !is_ascent(e.q) & (e.kkt() < progress.best_kkt);
+            if (any(better)) {
+                progress.best_kkt = select(better, e.kkt(), progress.best_kkt);
+                solver.keep_best(better);
+                host.found_best(better, step);
+            }
+        }
+    }
+}
+
+/// The outer loop. Returns the last evaluation, which no update followed: it describes the iterates that are returned,
+/// those of lanes that froze earlier too. `host` is whoever runs the text: it counts iterations, keeps the trace and
+/// says when to stop.
+///
+///     host.should_stop()                    polled once an iteration; the same answer in every lane
+///     host.iteration_number(step)           k + 1 of each lane, as a Real, for schedules
+///     host.froze(mask, step)                these lanes made `step` updates in this call and will make no more
+///     host.found_best(mask, step)           these lanes' best iterate is the one after `step` updates
+///     host.trace(evaluation, mask, step)    a row of the trace
+template <bool Full, class Solver, class Real, class Host>
+CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<Real>& p, const batch_options& o,
+                                       solve_progress<Real>& progress, Host& host) {
+    for (std::int64_t step = 0;; ++step) {
+        const evaluation<Real> e = solver.evaluate(progress.last_multiplier);
+        note<Full>(solver, e, o, progress, host, step);
+        mask_of<Real> goes_on = progress.active & e.is_finite() & !solver.has_converged(e);
+        bool is_last = step == o.outer_steps;
+        if (!is_last && host.should_stop()) {
+            progress.cancelled = goes_on;
+            is_last = true;
+        }
+        if (is_last) goes_on = mask_of<Real>(false);
+
+        // ξ (k + 1)^(−p); exp(−0) is exactly 1
+        Real outer_step = p.outer_step_size;
+        Real inner_step = p.inner_step_size;
+        if (o.has_schedule) {
+            const Real log_number = log(Real(host.iteration_number(step)));
+            outer_step = outer_step * exp(-(p.outer_schedule * log_number));
+            inner_step = inner_step * exp(-(p.inner_schedule * log_number));
+        }
+        const mask_of<Real> moved =
+            any(goes_on) ? solver.update(e.multiplier, outer_step, inner_step, goes_on) : goes_on;
+        progress.last_multiplier = select(moved, e.multiplier, progress.last_multiplier);
+        progress.update_failed = progress.update_failed | (goes_on & !moved);
+
+        const mask_of<Real> frozen = progress.active & !moved;
+        if (any(frozen)) host.froze(frozen, step);
+        progress.active = moved;
+        if (!any(moved)) return e;
+    }
+}
+
+CUBOME_END_NAMESPACE

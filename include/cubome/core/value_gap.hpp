@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cubome/core/inner_descent.hpp"
+#include "cubome/core/multiplier.hpp"
+#include "cubome/core/problem_data.hpp"
+
+CUBOME_BEGIN_NAMESPACE
+
+/// The six sums of one evaluation: three over v, then three over θ. Both step rules and the report are made of them.
+template <class Real>
+struct gradient_sums {
+    Real outer_alignment, outer_gap_norm, outer_value_norm;  ///< ⟨∇_v f, ∇_v q̂⟩, ‖∇_v q̂‖², ‖∇_v f‖²
+    Real inner_alignment, inner_gap_norm, inner_value_norm;  ///< the same over θ
+
+    CUBOME_INLINE Real alignment() const { return outer_alignment + inner_alignment; }
+    CUBOME_INLINE Real gap_norm() const { return outer_gap_norm + inner_gap_norm; }
+    CUBOME_INLINE Real value_norm() const { return outer_value_norm + inner_value_norm; }
+
+    CUBOME_INLINE mask_of<Real> are_finite() const {
+        return isfinite(alignment()) & isfinite(gap_norm()) & isfinite(value_norm());
+    }
+};
+
+/// Whether q̂ is negative beyond rounding, q̂ < −16 ε_mach m: the inner descent went up.
+template <class Real>
+CUBOME_INLINE mask_of<Real> is_ascent(const value_gap_result<Real>& q) {
+    using scalar = scalar_of<Real>;
+    return q.gap < Real(scalar(-16) * std::numeric_limits<scalar>::epsilon()) * q.magnitude;
+}
+
+/// Coordinates that take part in the sums. free_set: one on a bound that (∇f + λ_{k−1}∇q̂)_i pushes outward does not.
+template <class Real>
+CUBOME_INLINE mask_of<Real> is_free(Real x, Real lower, Real upper, Real value_gradient, Real gap_gradient,
+                                    Real last_multiplier) {
+    const Real zero(scalar_of<Real>(0));
+    const Real direction = fma(last_multiplier, gap_gradient, value_gradient);
+    return !(((x == lower) & (direction > zero)) | ((x == upper) & (direction < zero)));
+}
+
+/// ⟨∇f, ∇q̂⟩, ‖∇q̂‖² and ‖∇f‖² of one more coordinate, at acc[At], acc[At + 1] and acc[At + 2].
+template <int At, class Real>
+CUBOME_INLINE sums<Real, 6> add_coordinate(sums<Real, 6> acc, Real value_gradient, Real gap_gradient) {
+    acc[At] = fma(value_gradient, gap_gradient, acc[At]);
+    acc[At + 1] = fma(gap_gradient, gap_gradient, acc[At + 1]);
+    acc[At + 2] = fma(value_gradient, value_gradient, acc[At + 2]);
+    return acc;
+}
+
+/// The six sums; with a box and box_rule::free_set over the free coordinates alone.
+template <bool Full, class G, class Memory, class Real = typename G::real>
+CUBOME_INLINE gradient_sums<Real> sum_gradients(const G& g, const Memory& w, Real last_multiplier) {
+    const auto s = g.template sum<6>(
+        w.outer_dim,
+        [&](auto i, sums<Real, 6> acc) {
+            const auto next = add_coordinate<0>(acc, Real(w.outer_value_gradient[i]), Real(w.outer_gap_gradient[i]));
+            if constexpr (Full) {
+                if (w.pins) {
+                    const auto free =
+                        is_free(Real(w.outer[i]), Real(w.outer_lower[i]), Real(w.outer_upper[i]),
+                                Real(w.outer_value_gradient[i]), Real(w.outer_gap_gradient[i]), last_multiplier);
+                    for (int k = 0; k < 3; ++k) acc[k] = select(free, next[k], acc[k]);
+                    return acc;
+                }
+            }
+            return next;
+        },
+        w.inner_dim,
+        [&](auto i, sums<Real, 6> acc) {
+            const auto next = add_coordinate<3>(acc, Real(w.inner_value_gradient[i]), Real(w.inner_gap_gradient[i]));
+            if constexpr (Full) {
+                if (w.pins) {
+                    const auto free =
+                        is_free(Real(w.inner[i]), Real(w.inner_lower[i]), Real(w.inner_upper[i]),
+                                Real(w.inner_value_gradient[i]), Real(w.inner_gap_gradient[i]), last_multiplier);
+                    for (int k = 3; k < 6; ++k) acc[k] = select(free, next[k], acc[k]);
+                    return acc;
+                }
+            }
+            return next;
+        });
+    return {s[0], s[1], s[2], s[3], s[4], s[5]};
+}
+
+/// ‖x − P(x − ∇f − λ*∇q̂)‖² of one coordinate, added to acc.
+template <class Real>
+CUBOME_INLINE Real add_projected_step(Real acc, Real x, Real lower, Real upper, Real value_gradient, Real gap_gradient,
+                                      Real best_multiplier) {
+    const Real step = x - project(x - fma(best_multiplier, gap_gradient, value_gradient), lower, upper);
+    return fma(step, step, acc);
+}
+
+/// How far the iterate is from stationary, with the best multiplier instead of λ.
+///
+///     s = max(0, ‖∇f‖² + λ*⟨∇f, ∇q̂⟩)                      without a box; equals ‖∇f + λ*∇q̂‖²
+///     s = ‖x − P(x − ∇f − λ*∇q̂)‖²,  x = (v, θ)            with a box, over every coordinate
+template <bool Full, class G, class Memory, class Real = typename G::real>
+CUBOME_INLINE Real stationarity(const G& g, const Memory& w, const gradient_sums<Real>& s) {
+    const Real best = best_multiplier(s.alignment(), s.gap_norm());
+    if constexpr (Full) {
+        if (w.has_box) {
+            return g.template sum<1>(
+                w.outer_dim,
+                [&](auto i, sums<Real, 1> acc) {
+                    acc[0] =
+                        add_projected_step(acc[0], Real(w.outer[i]), Real(w.outer_lower[i]), Real(w.outer_upper[i]),
+                                           Real(w.outer_value_gradient[i]), Real(w.outer_gap_gradient[i]), best);
+                    return acc;
+                },
+                w.inner_dim,
+                [&](auto i, sums<Real, 1> acc) {
+                    acc[0] =
+                        add_projected_step(acc[0], Real(w.inner[i]), Real(w.inner_lower[i]), Real(w.inner_upper[i]),
+                                           Real(w.inner_value_gradient[i]), Real(w.inner_gap_gradient[i]), best);
+                    return acc;
+                })[0];
+        }
+    }
+    return max(fma(best, s.alignment(), s.value_norm()), Real(scalar_of<Real>(0)));
+}
+
+CUBOME_END_NAMESPACE

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+
+#include "cubome/batch_view.hpp"
+#include "cubome/core/types.hpp"
+
+struct CUstream_st;  // a CUDA stream; cudaStream_t is a pointer to it
+
+namespace cubome {
+
+/// A number of the settings: one value for the whole batch, or one per problem.
+template <class Real>
+class setting {
+public:
+    /// The same value for every problem.
+    constexpr setting(Real value) noexcept : value_(value) {}
+
+    /// One value per problem: `[num_problems]`. The array is read during each solve and is not copied before.
+    constexpr setting(batch_view<const Real> values) noexcept : values_(values) {}
+    constexpr setting(batch_view<Real> values) noexcept : values_(values) {}
+
+    constexpr bool is_per_problem() const noexcept { return values_.given(); }
+    constexpr Real value() const noexcept { return value_; }
+    constexpr const Real* data() const noexcept { return &value_; }  ///< where the shared value lies
+    constexpr batch_view<const Real> values() const noexcept { return values_; }
+
+private:
+    Real value_ = 0;
+    batch_view<const Real> values_;
+};
+
+/// How every problem of a batch is solved. Symbols: docs/design.md.
+template <class Real>
+struct settings {
+    std::int64_t outer_steps = 1000;  ///< K ≥ 0: at most so many outer iterations in this call
+    std::int64_t inner_steps = 10;    ///< T ≥ 1: steps of the inner descent in each of them
+    std::int64_t refine_steps = -1;   ///< R ≥ 0: descent steps behind the refined values; −1 means 10 T
+    std::int64_t trace_interval = 0;  ///< r ≥ 1: trace every r iterations; 0 means no trace
+    barrier_form barrier = barrier_form::gradient_norm;
+    step_rule steps = step_rule::fixed;
+    box_rule box = box_rule::free_set;
+    bool inner_momentum_reset = true;  ///< false: the inner momentum persists from one outer iteration to the next
+
+    setting<Real> outer_step_size = Real(0.05);    ///< ξ_v > 0, moves v
+    setting<Real> inner_step_size = Real(0.05);    ///< ξ_θ > 0, moves θ
+    setting<Real> descent_step_size = Real(0.05);  ///< α > 0, moves θ⁽ᵗ⁾; never scheduled
+    setting<Real> outer_schedule = Real(0);    ///< p ≥ 0: iteration k uses ξ_v (k + 1)^(−p); 0 means exactly ξ_v
+    setting<Real> inner_schedule = Real(0);    ///< p ≥ 0: the same for ξ_θ
+    setting<Real> outer_momentum = Real(0);    ///< in [0, 1): heavy ball on the outer direction, as torch.optim.SGD
+    setting<Real> inner_momentum = Real(0);    ///< in [0, 1): heavy ball on the inner descent
+    setting<Real> eta = Real(0.5);             ///< η > 0, see barrier_form
+    setting<Real> epsilon = Real(1e-8);        ///< ε > 0, keeps λ finite at ∇q̂ = 0
+    setting<Real> tol_stationarity = Real(0);  ///< ≥ 0, on s = ‖∇f + λ*∇q̂‖²; 0 means not set
+    setting<Real> tol_gap = Real(0);           ///< ≥ 0, on q̂ and on the refined gap; 0 means not set
+};
+
+/// What runs a solve.
+enum class backend : std::uint8_t {
+    automatic,  ///< the CUBOME_BACKEND environment variable if set (cpu, cuda), else the best usable one
+    cpu,
+    cuda,
+};
+
+/// Where and with how much a solve runs. None of it changes a result's bits, except `where` and `instructions`.
+struct execution {
+    backend where = backend::automatic;
+    instruction_set instructions = instruction_set::automatic;  ///< CPU; CUBOME_INSTRUCTION_SET acts on automatic only
+    int num_threads = 0;                                        ///< CPU threads, ≥ 1; 0 means all cores
+    const std::atomic<bool>* cancel = nullptr;                  ///< polled once an iteration; true stops the solve
+    std::atomic<std::int64_t>* progress = nullptr;              ///< counts the problems that are done
+};
+
+/// What ran a solve.
+struct run_info {
+    backend where = backend::cpu;
+    instruction_set instructions = instruction_set::baseline;
+    int num_threads = 0;
+    const char* mapping = "";  ///< "pack": one problem per SIMD lane, "thread": one problem per thread
+};
+
+/// The names that messages, reports and environment variables use: "cpu", "avx512", "step_limit", …
+const char* to_string(backend value) noexcept;
+const char* to_string(instruction_set value) noexcept;
+const char* to_string(outcome value) noexcept;
+const char* to_string(quantity value) noexcept;
+
+}  // namespace cubome
