@@ -18,7 +18,7 @@ const char* to_string(backend value) noexcept {
 const char* to_string(instruction_set value) noexcept {
     switch (value) {
         case instruction_set::automatic:
-            return "native";
+            return "automatic";
         case instruction_set::baseline:
             return "baseline";
         case instruction_set::avx2:

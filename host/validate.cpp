@@ -2,6 +2,7 @@
 #include "host/validate.hpp"
 
 #include <cmath>
+#include <cstdio>
 #include <limits>
 #include <string>
 
@@ -90,7 +91,7 @@ bool is_used(const setting<Real>& s) {
 
 /// Bytes [begin, end) of an array, to find arrays that overlap.
 struct memory_range {
-    std::string name;
+    const char* name;
     const char* begin;
     const char* end;
     bool is_written;
@@ -111,7 +112,7 @@ public:
     }
 
     template <class T>
-    strided<const T> input(const std::string& name, const batch_view<const T>& view) {
+    strided<const T> input(const char* name, const batch_view<const T>& view) {
         if (!view.is_shared && view.num_problems != num_problems_)
             throw invalid_argument(function, name, "has num_problems " + spell(view.num_problems),
                                    "num_problems = " + spell(num_problems_));
@@ -126,7 +127,8 @@ public:
                 const memory_range &a = ranges_[i], &b = ranges_[j];
                 if (i == j || !a.is_written || (b.is_written && j < i)) continue;
                 if (a.begin < b.end && b.begin < a.end)
-                    throw invalid_argument(function, a.name, "overlaps '" + b.name + "'", "memory of its own");
+                    throw invalid_argument(function, a.name, "overlaps '" + std::string(b.name) + "'",
+                                           "memory of its own");
             }
         }
     }
@@ -134,22 +136,22 @@ public:
 private:
     template <class T>
     void check_shape(const char* name, const batch_view<T>& view, int rank, std::int64_t dim, const char* dim_name) {
+        const bool fits = !view.is_shared && view.num_problems == num_problems_ && view.rank == rank &&
+                          (rank == 0 || view.extents[0] == dim);
+        if (fits && (view.data != nullptr || num_problems_ == 0)) return;
+
         std::string expected = "[num_problems = " + spell(num_problems_);
         if (rank == 1) expected += ", " + std::string(dim_name) + " = " + spell(dim);
         expected += "]";
-        const bool fits = !view.is_shared && view.num_problems == num_problems_ && view.rank == rank &&
-                          (rank == 0 || view.extents[0] == dim);
-        if (!fits) {
-            std::int64_t sizes[3] = {view.num_problems, view.extents[0], view.extents[1]};
-            const std::string found = view.is_shared ? "is shared, with extents " + extents(view)
-                                                     : "has extents " + extents(view.rank + 1, sizes);
-            throw invalid_argument(function, name, found, expected);
-        }
-        if (view.data == nullptr && num_problems_ > 0) throw invalid_argument(function, name, "is null", expected);
+        const std::int64_t sizes[3] = {view.num_problems, view.extents[0], view.extents[1]};
+        const std::string found = fits             ? "is null"
+                                  : view.is_shared ? "is shared, with extents " + extents(view)
+                                                   : "has extents " + extents(view.rank + 1, sizes);
+        throw invalid_argument(function, name, found, expected);
     }
 
     template <class T>
-    void remember(const std::string& name, const batch_view<T>& view, bool is_written) {
+    void remember(const char* name, const batch_view<T>& view, bool is_written) {
         const std::int64_t parts = view.is_shared ? 1 : view.num_problems;
         constexpr auto most = std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::ptrdiff_t>(sizeof(T));
         if (view.size() > 0 && parts > most / view.size())
@@ -298,7 +300,9 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
     // A gap tolerance is checked against the refined gap too.
     o.wants_refined = report.refined_outer_value.given() || report.refined_gap.given() || is_used(s.tol_gap);
 
-    batch.trace_rows = s.trace_interval > 0 ? s.outer_steps / s.trace_interval + 1 : 0;
+    constexpr std::int64_t most_rows = std::numeric_limits<std::int64_t>::max();
+    const bool is_countable = s.trace_interval == 0 || s.outer_steps / s.trace_interval < most_rows;
+    batch.trace_rows = s.trace_interval > 0 && is_countable ? s.outer_steps / s.trace_interval + 1 : 0;
     const auto trace = [&](const char* name, const batch_view<Real>& view) {
         if (view.given() && s.trace_interval == 0)
             throw invalid_argument(function, name, "is given", "settings.trace_interval of at least 1 with a trace");

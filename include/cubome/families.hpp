@@ -77,7 +77,7 @@ struct linear_model_options {
 /// Arrays: "train_x" [n, num_features], "train_y" [n], "validation_x" [m, num_features], "validation_y" [m], labels −1
 /// and +1; optional "penalty" [num_features − 1], ρ_j ≥ 0, read where the penalty is fixed; "group" [num_features − 1],
 /// whole numbers in [0, num_groups) stored as Real, required where it is per group: a feature with any other number is
-/// not penalised.
+/// not penalised. A feature with ρ_j = 0 has no term in g, however large its θ_j.
 /// @throws invalid_argument unless n, m ≥ 1, num_features ≥ 2, num_groups ≥ 1 with per_group and 0 without, and v is
 /// not empty
 template <class Real>

@@ -18,7 +18,8 @@ namespace cubome {
 ///
 /// Copies are cheap and share the views; the arrays must outlive every solve. Besides the family's own arrays every
 /// problem takes four optional ones, the box: "outer_lower", "outer_upper" [outer_dim] bound v, "inner_lower",
-/// "inner_upper" [inner_dim] bound θ and θ⁽ᵗ⁾; an infinite entry is no bound.
+/// "inner_upper" [inner_dim] bound θ and θ⁽ᵗ⁾; −∞ below and +∞ above are no bound. Where a lower bound lies above its
+/// upper one, the upper one holds.
 template <class Real>
 class problem {
 public:

@@ -19,10 +19,10 @@ public:
     constexpr setting(Real value) noexcept : value_(value) {}
 
     /// One value per problem: `[num_problems]`. The array is read during each solve and is not copied before.
-    constexpr setting(batch_view<const Real> values) noexcept : values_(values) {}
-    constexpr setting(batch_view<Real> values) noexcept : values_(values) {}
+    constexpr setting(batch_view<const Real> values) noexcept : values_(values), is_per_problem_(true) {}
+    constexpr setting(batch_view<Real> values) noexcept : values_(values), is_per_problem_(true) {}
 
-    constexpr bool is_per_problem() const noexcept { return values_.given(); }
+    constexpr bool is_per_problem() const noexcept { return is_per_problem_; }
     constexpr Real value() const noexcept { return value_; }
     constexpr const Real* data() const noexcept { return &value_; }  ///< where the shared value lies
     constexpr batch_view<const Real> values() const noexcept { return values_; }
@@ -30,6 +30,7 @@ public:
 private:
     Real value_ = 0;
     batch_view<const Real> values_;
+    bool is_per_problem_ = false;
 };
 
 /// How every problem of a batch is solved. Symbols: docs/design.md.

@@ -69,11 +69,15 @@ CUBOME_INLINE double sqrt(double x) {
     return ::sqrt(x);
 }
 
+// As constants: device code may not call std::numeric_limits.
+inline constexpr float largest_float = std::numeric_limits<float>::max();
+inline constexpr double largest_double = std::numeric_limits<double>::max();
+
 CUBOME_INLINE bool isfinite(float x) {
-    return abs(x) <= std::numeric_limits<float>::max();
+    return abs(x) <= largest_float;
 }
 CUBOME_INLINE bool isfinite(double x) {
-    return abs(x) <= std::numeric_limits<double>::max();
+    return abs(x) <= largest_double;
 }
 CUBOME_INLINE bool isnan(float x) {
     return !(x == x);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cubome/core/mathematics.hpp"
 #include "cubome/core/value_gap.hpp"
 #include "cubome/problem_runner.hpp"
 
@@ -113,6 +114,9 @@ class bome_solver {
     using scalar = scalar_of<real>;
     using mask = mask_of<real>;
 
+    static constexpr bool is_small =
+        is_unrolled<typename Problem::outer_extent_type> && is_unrolled<typename Problem::inner_extent_type>;
+
 public:
     using data = typename Problem::data;
     using memory = solve_memory<data, typename Problem::outer_extent_type, typename Problem::inner_extent_type, Full>;
@@ -132,10 +136,9 @@ public:
     /// @param last_multiplier λ_{k−1}, η before the first update
     CUBOME_INLINE evaluation<real> evaluate(real last_multiplier) {
         evaluation<real> e;
-        problem_.prepare(g_, w_.outer);
+        prepare();
         start_descent(g_, w_);
-        e.outer_value =
-            problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+        e.outer_value = outer_gradient();
         e.is_value_finite = isfinite(e.outer_value);
 
         if constexpr (Full) {
@@ -147,12 +150,12 @@ public:
             }
         }
         // The first inner gradient is ∇_θ g(v_k, θ_k), which is ∇_θ q̂.
-        problem_.inner_gradient(g_, w_.outer, w_.descent, w_.inner_gap_gradient);
+        inner_gradient(w_.inner_gap_gradient);
         descent_step<Full>(g_, w_, w_.inner_gap_gradient, p_.descent_step_size, p_.inner_momentum);
         descend(o_.inner_steps - 1);
         e.is_descent_finite = g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.descent[i])); });
 
-        e.q = problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
+        e.q = gap_gradient();
         e.is_gap_finite = isfinite(e.q.gap) & isfinite(e.q.magnitude);
 
         const auto s = sum_gradients<Full>(g_, w_, last_multiplier);
@@ -238,24 +241,60 @@ public:
     /// f and q̂ by R descent steps from θ_k with fresh momentum. Uses the gradients' arrays; the iterate stays.
     CUBOME_INLINE refinement<real> refine() {
         refinement<real> r;
-        problem_.prepare(g_, w_.outer);
+        prepare();
         start_descent(g_, w_);
         if constexpr (Full) {
             if (o_.has_inner_momentum)
                 g_.for_each(w_.inner_dim, [&](auto i) { w_.descent_velocity[i] = real(scalar(0)); });
         }
         descend(o_.refine_steps);
-        r.outer_value =
-            problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
-        r.q = problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
-        g_.template sync<barrier::evaluation_read>();
+        r.outer_value = outer_gradient();
+        r.q = gap_gradient();
         return r;
     }
 
 private:
+    // The problem's four functions. Small ones are inlined wherever they are called, which keeps their arrays in
+    // registers; of large ones there is one body each, or compiling them would take minutes.
+    CUBOME_INLINE void prepare() {
+        if constexpr (is_small)
+            problem_.prepare(g_, w_.outer);
+        else
+            prepare_out_of_line();
+    }
+    CUBOME_INLINE void inner_gradient(typename memory::inner_vector& gradient) {
+        if constexpr (is_small)
+            problem_.inner_gradient(g_, w_.outer, w_.descent, gradient);
+        else
+            inner_gradient_out_of_line(gradient);
+    }
+    CUBOME_INLINE value_gap_result<real> gap_gradient() {
+        if constexpr (is_small)
+            return problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
+        else
+            return gap_gradient_out_of_line();
+    }
+    CUBOME_INLINE real outer_gradient() {
+        if constexpr (is_small)
+            return problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+        else
+            return outer_gradient_out_of_line();
+    }
+
+    CUBOME_OUT_OF_LINE void prepare_out_of_line() { problem_.prepare(g_, w_.outer); }
+    CUBOME_OUT_OF_LINE void inner_gradient_out_of_line(typename memory::inner_vector& gradient) {
+        problem_.inner_gradient(g_, w_.outer, w_.descent, gradient);
+    }
+    CUBOME_OUT_OF_LINE value_gap_result<real> gap_gradient_out_of_line() {
+        return problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
+    }
+    CUBOME_OUT_OF_LINE real outer_gradient_out_of_line() {
+        return problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+    }
+
     CUBOME_INLINE void descend(std::int64_t steps) {
         for (std::int64_t t = 0; t < steps; ++t) {
-            problem_.inner_gradient(g_, w_.outer, w_.descent, w_.gradient);
+            inner_gradient(w_.gradient);
             descent_step<Full>(g_, w_, w_.gradient, p_.descent_step_size, p_.inner_momentum);
         }
     }

@@ -27,6 +27,13 @@
 #define CUBOME_INLINE CUBOME_HD inline __attribute__((always_inline))
 #endif
 
+// One body, with everything it calls inlined into it. Device code has no calls.
+#if defined(__CUDACC__) || defined(_MSC_VER)
+#define CUBOME_OUT_OF_LINE CUBOME_INLINE
+#else
+#define CUBOME_OUT_OF_LINE __attribute__((noinline, flatten))
+#endif
+
 #if defined(__CUDACC__)
 #define CUBOME_TARGET_NAME target_cuda
 #elif defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512CD__) && defined(__AVX512DQ__) && \

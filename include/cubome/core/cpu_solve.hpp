@@ -298,8 +298,8 @@ private:
         }
     }
 
-    /// Everything small is local to this one function, and everything is inlined into it: that is what puts a small
-    /// problem's state into registers.
+    /// Everything small is local to this one function, and what the solver does not keep out of line is inlined into
+    /// it: that is what puts a small problem's state into registers.
     CUBOME_FLATTEN static void solve_some(const batch_type& batch, const access& lanes, void* workspace,
                                           bool is_first) {
         const Group g;
@@ -329,7 +329,7 @@ private:
         solver_type solver(g, problem, w, p, batch.options);
         const auto last = iterate<Full>(solver, p, batch.options, progress, host);
         refinement<real> refined{real(scalar(0)), {real(scalar(0)), real(scalar(0))}};
-        if (batch.options.wants_refined) refined = solver.refine();
+        if (batch.options.wants_refined && !all(progress.cancelled)) refined = solver.refine();
 
         store_state(batch, lanes, w, progress, host);
         store_report(batch, lanes, solver, p, progress, host, last, refined);

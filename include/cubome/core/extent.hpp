@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <utility>
+
 #include "cubome/core/config.hpp"
 
 CUBOME_BEGIN_NAMESPACE
@@ -37,5 +39,27 @@ inline constexpr index unroll_limit = 8;
 
 template <class E>
 inline constexpr bool is_unrolled = E::is_constant&& E::constant <= unroll_limit;
+
+/// f(0), f(1), …, f(n − 1), without a loop where n is a small constant.
+template <class E, class F>
+CUBOME_INLINE void for_each_index(E n, F&& f) {
+    if constexpr (is_unrolled<E>) {
+        [&]<index... I>(std::integer_sequence<index, I...>) {
+            (f(I), ...);
+        }
+        (std::make_integer_sequence<index, E::constant>{});
+    } else {
+        for (index i = 0; i < n; ++i) f(i);
+    }
+}
+
+/// f(0), f(1), …, f(N − 1), always without a loop: what they index can live in registers.
+template <index N, class F>
+CUBOME_INLINE void unroll(F&& f) {
+    [&]<index... I>(std::integer_sequence<index, I...>) {
+        (f(I), ...);
+    }
+    (std::make_integer_sequence<index, N>{});
+}
 
 CUBOME_END_NAMESPACE

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include <utility>
-
 #include "cubome/core/storage.hpp"
 
 /// The group: the lanes that work on one problem together, their loops, sums, barriers and storage. See docs/design.md
@@ -49,39 +47,24 @@ CUBOME_INLINE Real join_chains(const Real* chains, index num_terms) {
     return (chains[0] + chains[1]) + (chains[2] + chains[3]);
 }
 
-/// f(0), f(1), …, f(n − 1), without a loop where n is a small constant.
-template <class E, class F>
-CUBOME_INLINE void for_each_index(E n, F&& f) {
-    if constexpr (is_unrolled<E>) {
-        [&]<index... I>(std::integer_sequence<index, I...>) {
-            (f(I), ...);
-        }
-        (std::make_integer_sequence<index, E::constant>{});
-    } else {
-        for (index i = 0; i < n; ++i) f(i);
-    }
-}
-
 /// Folds term(i, 0, +0), term(i, 1, …), … for Rows rows at once, chain by chain, and uses each row's sum.
-template <class Real, int Rows, class M, class Term, class Use>
+template <class Real, index Rows, class M, class Term, class Use>
 CUBOME_INLINE void sum_rows(index first, M m, Term&& term, Use&& use) {
     Real chains[Rows][num_chains];
-    for (int r = 0; r < Rows; ++r)
-        for (index c = 0; c < num_chains; ++c) chains[r][c] = Real(scalar_of<Real>(0));
+    unroll<Rows>([&](index r) { unroll<num_chains>([&](index c) { chains[r][c] = Real(scalar_of<Real>(0)); }); });
+    const auto add = [&](index j, index c) {
+        unroll<Rows>([&](index r) { chains[r][c] = term(first + r, j, chains[r][c]); });
+    };
     if constexpr (is_unrolled<M>) {
-        for_each_index(m, [&](index j) {
-            for (int r = 0; r < Rows; ++r) chains[r][j % num_chains] = term(first + r, j, chains[r][j % num_chains]);
-        });
+        for_each_index(m, [&](index j) { add(j, j % num_chains); });
     } else {
         index j = 0;
-        for (; j + num_chains <= m; j += num_chains)
-            for (index c = 0; c < num_chains; ++c)
-                for (int r = 0; r < Rows; ++r) chains[r][c] = term(first + r, j + c, chains[r][c]);
-        for (index c = 0; c + 1 < num_chains; ++c)
-            if (j + c < m)
-                for (int r = 0; r < Rows; ++r) chains[r][c] = term(first + r, j + c, chains[r][c]);
+        for (; j + num_chains <= m; j += num_chains) unroll<num_chains>([&](index c) { add(j + c, c); });
+        unroll<num_chains - 1>([&](index c) {
+            if (j + c < m) add(j + c, c);
+        });
     }
-    for (int r = 0; r < Rows; ++r) use(first + r, join_chains(chains[r], m));
+    unroll<Rows>([&](index r) { use(first + r, join_chains(chains[r], m)); });
 }
 
 /// Lanes 0 … Width − 1 played by one thread, one after another. Width 1 is one problem per thread: a scalar, or a pack

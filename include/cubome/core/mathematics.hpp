@@ -139,11 +139,13 @@ CUBOME_INLINE Real log(Real x) {
     using bits = bits_of<Real>;
     using scalar = scalar_of<Real>;
     const Real zero(scalar(0));
-    const Real infinity(std::numeric_limits<scalar>::infinity());
+    constexpr scalar scalar_infinity = std::numeric_limits<scalar>::infinity();
+    constexpr scalar smallest_normal = std::numeric_limits<scalar>::min();
+    const Real infinity(scalar_infinity);
 
     // Denormal numbers are scaled into the normal range first.
     const Real lift(scalar(std::uint64_t(1) << (bits::mantissa_bits + 1)));
-    const auto is_tiny = x < Real(std::numeric_limits<scalar>::min());
+    const auto is_tiny = x < Real(smallest_normal);
     const Real normal = select(is_tiny, x * lift, x);
     Real mantissa, exponent;
     split_exponent(normal, mantissa, exponent);

@@ -164,7 +164,8 @@ CUBOME_INLINE wide_mask<Mask> operator!(wide_mask<Mask> a) {
 
 template <class Scalar>
 CUBOME_INLINE simd<Scalar> operator-(simd<Scalar> a) {
-    return -a.values;
+    // By the sign bit: xsimd 8.1 subtracts from 0 on AVX-512, which loses the sign of a zero.
+    return a.values ^ typename simd<Scalar>::batch(Scalar(-0.0));
 }
 template <class Real>
 CUBOME_INLINE wide<Real> operator-(wide<Real> a) {

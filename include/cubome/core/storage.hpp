@@ -125,13 +125,7 @@ private:
 /// Copies a user's array into a vector: element(e) is its e-th Real.
 template <class Real, class E, class Element>
 CUBOME_INLINE void fill(vector_storage<Real, E>& to, Element&& element) {
-    const E n = to.rows();
-    if constexpr (is_unrolled<E>) {
-#pragma GCC unroll 8
-        for (index i = 0; i < E::constant; ++i) to.set(i, element(std::int64_t(i)));
-    } else {
-        for (index i = 0; i < n; ++i) to.set(i, element(std::int64_t(i)));
-    }
+    for_each_index(to.rows(), [&](index i) { to.set(i, element(std::int64_t(i))); });
 }
 template <class Real, class R, class C, class Element>
 CUBOME_INLINE void fill(matrix_storage<Real, R, C>& to, Element&& element) {

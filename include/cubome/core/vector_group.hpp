@@ -193,7 +193,8 @@ public:
         const index num_blocks = static_cast<index>(divide_up(n, width));
         index b = 0;
         for (; b + rows_at_once <= num_blocks; b += rows_at_once) blocks<rows_at_once>(b, m, term, use);
-        for (; b < num_blocks; ++b) blocks<1>(b, m, term, use);
+        for (; b + 2 <= num_blocks; b += 2) blocks<2>(b, m, term, use);
+        if (b < num_blocks) blocks<1>(b, m, term, use);
     }
 
     template <class E, class F>
@@ -227,7 +228,7 @@ public:
 
 private:
     /// Rows of packs whose chains are in flight together: 4 × num_chains accumulators fit the 32 registers of AVX-512.
-    static constexpr int rows_at_once = 4;
+    static constexpr index rows_at_once = 4;
 
     static CUBOME_INLINE Pack lane_numbers() {
         alignas(64) scalar numbers[width];
@@ -266,7 +267,7 @@ private:
         return partial;
     }
 
-    template <int Rows, class M, class Term, class Use>
+    template <index Rows, class M, class Term, class Use>
     static CUBOME_INLINE void blocks(index first, M m, Term&& term, Use&& use) {
         sum_rows<Pack, Rows>(
             first, m, [&](index b, index j, Pack sum) { return term(lane_block{b * width}, j, sum); },

@@ -151,9 +151,11 @@ struct linear_model {
             },
             num_features,
             [&](auto j, sums<real, 2> acc) {
+                // A feature without penalty has no term: 0 times an overflowing square would be NaN.
+                const auto is_free = real(rho[j]) == real(scalar(0));
                 const real squares = fma(real(theta[j]), real(theta[j]), real(theta_t[j]) * real(theta_t[j]));
-                acc[0] = fma(real(rho[j]), real(growth[j]), acc[0]);
-                acc[1] = fma(half * real(rho[j]), squares, acc[1]);
+                acc[0] = select(is_free, acc[0], fma(real(rho[j]), real(growth[j]), acc[0]));
+                acc[1] = select(is_free, acc[1], fma(half * real(rho[j]), squares, acc[1]));
                 return acc;
             });
         return {q[0], q[1]};
@@ -246,7 +248,10 @@ private:
     template <class Gradient>
     CUBOME_INLINE void penalty_part(const group& g, Gradient& gradient) {
         const auto put = [&](auto q, real sum) {
-            penalty_gradient.set_shifted(q, num_weights, penalty_scale * real(exp_v[q]) * sum);
+            // A group without members has no term, however large its ρ.
+            const real zero(scalar(0));
+            const real slope = select(sum == zero, zero, penalty_scale * real(exp_v[q]) * sum);
+            penalty_gradient.set_shifted(q, num_weights, slope);
         };
         if (penalty == feature_penalty) {
             g.for_each(num_penalties, [&](auto q) { put(q, real(growth[q])); });
