@@ -1,0 +1,187 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bugs that the tests have to find: each is one change of one text, and the named tests that turn red for it.
+
+`old` occurs exactly once in `file`. `unit` is what is compiled again: a family of host/cpu, in double, which is then
+linked with `program` as it is; without one it is the program itself. Of `tests`, a GoogleTest filter, at least one has
+to turn red. A change of the library's text that moves an `old` breaks this list loudly, which is its purpose.
+"""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Bug:
+    kind: str
+    name: str
+    file: str
+    old: str
+    new: str
+    program: str
+    tests: str
+    unit: str = ""
+
+
+SOLVE = "include/cubome/core/bome_solve.hpp"
+DESCENT = "include/cubome/core/inner_descent.hpp"
+VALUE_GAP = "include/cubome/core/value_gap.hpp"
+MULTIPLIER = "include/cubome/core/multiplier.hpp"
+ARITHMETIC = "include/cubome/core/arithmetic.hpp"
+PACK = "include/cubome/core/pack.hpp"
+CPU = "include/cubome/core/cpu_solve.hpp"
+GROUP = "include/cubome/core/group.hpp"
+VECTOR = "include/cubome/core/vector_group.hpp"
+CORESET = "include/cubome/problems/coreset.hpp"
+DEGENERATE = "include/cubome/problems/degenerate.hpp"
+QUADRATIC = "include/cubome/problems/quadratic.hpp"
+
+# The smallest family shows what the solver's text does wrong as well as any, and compiles soonest.
+AGREES = "oracle_test/double.the_degenerate_lower_level_agrees"
+CORESET_AGREES = "oracle_test/double.a_coreset_of_any_size_agrees"
+TOLERANCES = "oracle_test/double.tolerances_end_a_solve_in_the_same_iteration"
+TRACE = "oracle_test/double.the_trace_is_the_oracles"
+BEST = "oracle_test/double.the_best_iterate_is_the_oracles"
+PARTS = "oracle_test/double.a_solve_in_parts_follows_the_oracles_solve_in_one"
+
+
+def solver(kind, name, file, old, new, tests=AGREES, unit="degenerate", program="oracle_test"):
+    return Bug(kind, name, file, old, new, program, tests, unit)
+
+
+def text(kind, name, file, old, new, program, tests):
+    return Bug(kind, name, file, old, new, program, tests)
+
+
+BUGS = [
+    # --- transposed index or sign ---
+    text("index_or_sign", "the coupling is read transposed", QUADRATIC,
+         "fma(real(C.column(j, i)), real(shared_v[j]), sum)", "fma(real(C.column(i, j)), real(shared_v[j]), sum)",
+         "gradients_test", "*Gradients.OfTheQuadratic*"),
+    text("index_or_sign", "the softmax's centre is added", CORESET,
+         "real(share[i]) * (sum - s[2])", "real(share[i]) * (sum + s[2])",
+         "gradients_test", "*Gradients.OfTheCoreset*"),
+    solver("index_or_sign", "v goes up", SOLVE,
+           "fma(-outer_step, d, real(w_.outer[i]))", "fma(outer_step, d, real(w_.outer[i]))"),
+    solver("index_or_sign", "the gap's gradient has the other sign", DEGENERATE,
+           "gradient[i] = -difference;", "gradient[i] = difference;"),
+
+    # --- stop-gradient ---
+    solver("stop_gradient", "the gap's inner gradient is taken at the descended iterate", SOLVE,
+           "        e.q = gap_gradient();",
+           "        e.q = gap_gradient();\n        inner_gradient(w_.inner_gap_gradient);"),
+    solver("stop_gradient", "the descended iterate has no part in the gap's gradient", DEGENERATE,
+           "gradient[i] = -difference;", "gradient[i] = -real(theta[i]);"),
+    text("stop_gradient", "the descended iterate follows the mean", CORESET,
+         "difference[j] = real(scalar(-2)) * (real(theta[j]) - real(theta_t[j]));",
+         "difference[j] = real(scalar(-2)) * (real(theta[j]) - real(mean[j]));",
+         "gradients_test", "*Gradients.OfTheCoreset*"),
+
+    # --- projection ---
+    solver("projection", "the descent leaves the box", DESCENT,
+           "w.has_box ? project(next, Real(w.inner_lower[i]), Real(w.inner_upper[i])) : next;", "next;"),
+    solver("projection", "the descent leaves the box upwards", DESCENT,
+           "project(next, Real(w.inner_lower[i]), Real(w.inner_upper[i]))", "max(next, Real(w.inner_lower[i]))"),
+    solver("projection", "v leaves the box", SOLVE,
+           "next = project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));", "next = next;"),
+
+    # --- momentum reset ---
+    solver("momentum_reset", "the descent's momentum resets where it should persist, and the reverse", SOLVE,
+           "const bool reset = o_.inner_momentum_reset;", "const bool reset = !o_.inner_momentum_reset;"),
+    solver("momentum_reset", "the refinement starts with momentum", SOLVE,
+           "{ w_.descent_velocity[i] = real(scalar(0)); }",
+           "{ w_.descent_velocity[i] = real(w_.kept_descent_velocity[i]); }"),
+    solver("momentum_reset", "the descent's momentum is never kept", SOLVE,
+           "select(moved, real(w_.descent_velocity[i]), real(w_.kept_descent_velocity[i]))",
+           "real(w_.kept_descent_velocity[i])"),
+
+    # --- schedule off by one ---
+    solver("schedule", "iterations are counted from 2", CPU,
+           "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(start_[l] + step + 2);"),
+    solver("schedule", "a continued solve starts its schedule anew", CPU,
+           "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(step + 1);", PARTS),
+    solver("schedule", "one update too many", SOLVE,
+           "bool is_last = step == o.outer_steps;", "bool is_last = step > o.outer_steps;"),
+
+    # --- λ for λ* ---
+    solver("multiplier", "the update uses the best multiplier", SOLVE,
+           "multiplier(o_.barrier, p_.eta, e.q.gap, s.alignment(), s.gap_norm(), p_.epsilon)",
+           "best_multiplier(s.alignment(), s.gap_norm())"),
+    solver("multiplier", "stationarity uses the update's multiplier", SOLVE,
+           "stationarity<Full>(g_, w_, s)", "max(fma(e.multiplier, s.alignment(), s.value_norm()), real(scalar(0)))"),
+    text("multiplier", "the best multiplier divides by nothing", MULTIPLIER,
+         "select(squared_norm == zero, zero, max(-alignment / squared_norm, zero))",
+         "max(-alignment / squared_norm, zero)",
+         "multiplier_test", "Multiplier/*.AtItsBestIsZeroWhereTheGapHasNoGradient"),
+
+    # --- report one step late ---
+    solver("report", "the iterations of a report are one too many", SOLVE,
+           "host.froze(frozen, step);", "host.froze(frozen, step + 1);"),
+    solver("report", "the trace is late", SOLVE,
+           "step % o.trace_interval == 0", "(step + 1) % o.trace_interval == 0", TRACE),
+    solver("report", "the best iterate's number is one too many", SOLVE,
+           "host.found_best(better, step);", "host.found_best(better, step + 1);", BEST),
+
+    # --- pack tail ---
+    solver("pack_tail", "the tail is not solved", CPU,
+           "for (std::int64_t i = first; i < last; i += problems_at_once) {",
+           "for (std::int64_t i = first; i + problems_at_once <= last; i += problems_at_once) {"),
+    solver("pack_tail", "lanes without a problem are stored", CPU,
+           "for (index l = 0; l < count_; ++l) to[(first_ + l) * stride] = lanes[l];",
+           "for (index l = 0; l < size; ++l) to[(first_ + l) * stride] = lanes[l];",
+           "repeatability_test/double.batches_of_boundary_sizes_write_every_output_and_nothing_else", "coreset",
+           "repeatability_test"),
+    solver("pack_tail", "the last lane's iterations are not counted", CPU,
+           "for (index l = 0; l < lanes_.count(); ++l)\n            if (mask[l]) iterations",
+           "for (index l = 0; l + 1 < lanes_.count(); ++l)\n            if (mask[l]) iterations"),
+
+    # --- stride 0 ---
+    solver("stride_0", "a shared array is not loaded", CPU,
+           "array.stride == 0 && !is_first &&", "array.stride == 0 &&", CORESET_AGREES, "coreset"),
+    solver("stride_0", "an array per problem is read as a shared one", CPU,
+           "return array.data[p * array.stride + e];", "return array.data[e];", CORESET_AGREES, "coreset"),
+    solver("stride_0", "settings per problem are read as shared ones", CPU,
+           "return s.data[p * s.stride];", "return s.data[0 * p];"),
+
+    # --- mask ---
+    solver("mask", "problems that are over go on", SOLVE,
+           "const mask moved = active &\n", "const mask moved =\n", TOLERANCES),
+    solver("mask", "problems that are over go on in part", SOLVE,
+           "w_.inner[i] = select(moved, real(w_.inner_value_gradient[i]), real(w_.inner[i]));",
+           "w_.inner[i] = real(w_.inner_value_gradient[i]);", TOLERANCES),
+    text("mask", "the upper vector of two takes the lower one's mask", PACK,
+         "select(mask.high, a.high, b.high)", "select(mask.low, a.high, b.high)",
+         "mathematics_test", "Mathematics/*.SelectTakesEachLaneFromItsOwnSide"),
+
+    # --- tree order ---
+    text("tree_order", "lanes are added one after another", VECTOR,
+         "for (index offset = 1; offset < width; offset *= 2)\n"
+         "            for (index l = 0; l < width; l += 2 * offset) lanes[l] = combine(lanes[l], lanes[l + offset]);",
+         "for (index l = 1; l < width; ++l) lanes[0] = combine(lanes[0], lanes[l]);",
+         "group_laws_test", "GroupLaws/*Vector*.ASumHasTheBitsOfTheWrittenOrderInEveryLane"),
+    text("tree_order", "chains are joined crosswise", GROUP,
+         "return (chains[0] + chains[1]) + (chains[2] + chains[3]);",
+         "return (chains[0] + chains[2]) + (chains[1] + chains[3]);",
+         "group_laws_test", "GroupLaws/*.SumEachHasTheBitsOfTheWrittenChainsOnEveryModel"),
+
+    # --- NaN through max ---
+    text("nan", "max drops a NaN", ARITHMETIC,
+         "return select(isnan(a), a, fast_max(a, b));", "return fast_max(a, b);",
+         "mathematics_test", "Mathematics/*.MinAndMaxKeepANaNInEitherArgument"),
+    text("nan", "the multiplier drops a NaN", MULTIPLIER,
+         "return max(eta - alignment / norm, zero);", "return fast_max(eta - alignment / norm, zero);",
+         "multiplier_test", "Multiplier/*.NeverHidesANaN"),
+    solver("nan", "the box drops a NaN", DESCENT,
+           "return min(max(x, lower), upper);", "return fast_min(fast_max(x, lower), upper);",
+           "oracle_test/double.a_nan_is_never_reported_as_a_number"),
+
+    # --- pinned set ---
+    solver("pinned_set", "coordinates are pinned where they are pulled inwards", VALUE_GAP,
+           "((x == lower) & (direction > zero)) | ((x == upper) & (direction < zero))",
+           "((x == lower) & (direction < zero)) | ((x == upper) & (direction > zero))"),
+    solver("pinned_set", "the pull of the gap is forgotten", VALUE_GAP,
+           "const Real direction = fma(last_multiplier, gap_gradient, value_gradient);",
+           "const Real direction = value_gradient + Real(scalar_of<Real>(0)) * last_multiplier * gap_gradient;"),
+    solver("pinned_set", "the multiplier that pins is never the last one", SOLVE,
+           "select(moved, e.multiplier, progress.last_multiplier)", "progress.last_multiplier"),
+    solver("pinned_set", "clip pins, too", SOLVE,
+           "w_.pins = o.has_box && o.box == box_rule::free_set;", "w_.pins = o.has_box;"),
+]
