@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# Builds everything and runs the tests; with --long also those that are too slow for every run.
+
+. "$(dirname "${BASH_SOURCE[0]}")/scripts/common.sh"
+
+which_tests=(-LE long)
+for argument in "$@"; do
+    case "$argument" in
+        --long) which_tests=() ;;
+        *) die "unknown argument '$argument'; usage: test.sh [--long]" ;;
+    esac
+done
+
+configure_release
+say "building"
+cmake --build "$release_dir"
+say "testing"
+ctest --test-dir "$release_dir" --output-on-failure -j2 "${which_tests[@]}"
