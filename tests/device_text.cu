@@ -45,7 +45,6 @@ __global__ void solve_text(const std::int64_t* dims, batch_options options, prob
     template __global__ void solve_text<Real, __VA_ARGS__>(const std::int64_t*, batch_options, \
                                                            problem_parameters<Real>, char*, std::int64_t, Real*);
 CUBOME_DEVICE_TEXT(float, problems::coreset_family, false, extent<4>, extent<2>)
-CUBOME_DEVICE_TEXT(double, problems::coreset_family, true, extent<dynamic>, extent<dynamic>)
 CUBOME_DEVICE_TEXT(float, problems::minimax_family, true)
 CUBOME_DEVICE_TEXT(float, problems::degenerate_family, true)
 CUBOME_DEVICE_TEXT(float, problems::quadratic_family, false, extent<8>, extent<8>)

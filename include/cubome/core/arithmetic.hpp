@@ -72,6 +72,8 @@ CUBOME_INLINE double sqrt(double x) {
 // As constants: device code may not call std::numeric_limits.
 inline constexpr float largest_float = std::numeric_limits<float>::max();
 inline constexpr double largest_double = std::numeric_limits<double>::max();
+template <class Scalar>
+inline constexpr Scalar machine_epsilon = std::numeric_limits<Scalar>::epsilon();
 
 CUBOME_INLINE bool isfinite(float x) {
     return abs(x) <= largest_float;

@@ -27,9 +27,11 @@
 #define CUBOME_INLINE CUBOME_HD inline __attribute__((always_inline))
 #endif
 
-// One body, with everything it calls inlined into it. Device code has no calls.
-#if defined(__CUDACC__) || defined(_MSC_VER)
-#define CUBOME_OUT_OF_LINE CUBOME_INLINE
+// One body, with everything it calls inlined into it.
+#if defined(__CUDACC__)
+#define CUBOME_OUT_OF_LINE CUBOME_HD __noinline__
+#elif defined(_MSC_VER)
+#define CUBOME_OUT_OF_LINE __declspec(noinline)
 #else
 #define CUBOME_OUT_OF_LINE __attribute__((noinline, flatten))
 #endif

@@ -26,8 +26,7 @@ struct gradient_sums {
 template <class Real>
 CUBOME_INLINE mask_of<Real> is_ascent(const value_gap_result<Real>& q) {
     using scalar = scalar_of<Real>;
-    constexpr scalar rounding = scalar(16) * std::numeric_limits<scalar>::epsilon();
-    return q.gap < Real(-rounding) * q.magnitude;
+    return q.gap < Real(scalar(-16) * machine_epsilon<scalar>) * q.magnitude;
 }
 
 /// Coordinates that take part in the sums. free_set: one on a bound that (∇f + λ_{k−1}∇q̂)_i pushes outward does not.
