@@ -17,7 +17,7 @@ die() {
 build_packages=(
     g++:g++ cmake:cmake ninja-build:ninja
     libgtest-dev:gtest/gtest.h libgmock-dev:gmock/gmock.h libbenchmark-dev:benchmark/benchmark.h
-    libxsimd-dev:xsimd/xsimd.hpp zlib1g-dev:zlib.h
+    libxsimd-dev:xsimd/xsimd.hpp zlib1g-dev:zlib.h python3:python3
     dataset-fashion-mnist:/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz)
 
 is_there() {
