@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -120,7 +121,10 @@ TYPED_TEST(cancel_test, a_solve_that_is_cancelled_before_it_starts_moves_nothing
                 library_batch<TypeParam> nothing_to_do(numbers, true);
                 solve(nothing_to_do, execution);
                 EXPECT_TRUE(same(after.outer_value, nothing_to_do.outer_value));
-                EXPECT_TRUE(same(after.refined_gap, nothing_to_do.refined_gap));
+                for (std::size_t i = 0; i < 71; ++i) {
+                    EXPECT_TRUE(std::isnan(after.refined_outer_value[i]));
+                    EXPECT_TRUE(std::isnan(after.refined_gap[i]));
+                }
                 for (const cubome::outcome o : nothing_to_do.outcome)
                     EXPECT_NE(o, cubome::outcome::cancelled) << "there was nothing to cancel";
                 // Going on from there is starting.

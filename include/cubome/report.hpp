@@ -42,8 +42,8 @@ struct report {
     batch_view<Real> gap;                   ///< q̂(v, θ) by T descent steps [num_problems]
     batch_view<Real> stationarity;          ///< s [num_problems]
     batch_view<Real> multiplier;            ///< the λ that the next update would use [num_problems]
-    batch_view<Real> refined_outer_value;   ///< f after R more descent steps [num_problems]
-    batch_view<Real> refined_gap;           ///< q̂ by those R steps [num_problems]
+    batch_view<Real> refined_outer_value;   ///< f after R more descent steps [num_problems]; NaN if cancelled
+    batch_view<Real> refined_gap;           ///< q̂ by those R steps [num_problems]; NaN if cancelled
 
     /// The trace, rows k = 0, r, 2r … ≤ K of this call: [num_problems, outer_steps / trace_interval + 1].
     batch_view<Real> trace_outer_value;

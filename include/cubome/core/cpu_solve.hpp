@@ -328,8 +328,14 @@ private:
 
         solver_type solver(g, problem, w, p, batch.options);
         const auto last = iterate<Full>(solver, p, batch.options, progress, host);
-        refinement<real> refined{real(scalar(0)), {real(scalar(0)), real(scalar(0))}};
-        if (batch.options.wants_refined && !all(progress.cancelled)) refined = solver.refine();
+        // A cancelled problem is left as soon as can be: it has no refined values, whatever its neighbours have.
+        const real nan(std::numeric_limits<scalar>::quiet_NaN());
+        refinement<real> refined{nan, {nan, nan}};
+        if (batch.options.wants_refined && !all(progress.cancelled)) {
+            refined = solver.refine();
+            refined.outer_value = select(progress.cancelled, nan, refined.outer_value);
+            refined.q.gap = select(progress.cancelled, nan, refined.q.gap);
+        }
 
         store_state(batch, lanes, w, progress, host);
         store_report(batch, lanes, solver, p, progress, host, last, refined);
