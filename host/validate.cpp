@@ -105,7 +105,7 @@ public:
     /// An array of the state or the report: one part per problem, of the given extents; it will be written.
     template <class T>
     T* output(const char* name, const batch_view<T>& view, int rank, std::int64_t dim, const char* dim_name) {
-        if (!view.given()) return nullptr;
+        if (!view.given() && view.rank == 0) return nullptr;
         check_shape(name, view, rank, dim, dim_name);
         remember(name, view, true);
         return view.data;

@@ -78,6 +78,6 @@ configure_release() {
     install_missing "${build_packages[@]}"
     check_versions
     say "configuring $release_dir"
-    cmake -S "$root" -B "$release_dir" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCUBOME_WERROR=ON -DCUBOME_CUDA="$cuda" \
+    cmake -S "$root" -B "$release_dir" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCUBOME_WERROR="${CUBOME_WERROR:-OFF}" -DCUBOME_CUDA="$cuda" \
         -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_EXAMPLES=ON -DCUBOME_BENCH=ON
 }

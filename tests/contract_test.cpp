@@ -937,7 +937,6 @@ TYPED_TEST(contract_test, a_trace_without_an_interval_or_with_other_rows_is_refu
                          "outer_steps / trace_interval + 1 = 4]");
 }
 
-// DISABLED: INT64_MAX / 1 + 1 rows are counted with an overflow, and the message says -9223372036854775808.
 TYPED_TEST(contract_test, a_trace_of_more_rows_than_can_be_counted_is_refused) {
     this->world_.reset();
     arguments<TypeParam> a = this->world_.right();
@@ -1376,7 +1375,6 @@ TYPED_TEST(contract_test, a_batch_of_no_problems_takes_null_arrays_and_returns_a
     }
 }
 
-// DISABLED: a view of no problems at null is taken for a view that is not given, and so for the number 0.
 TYPED_TEST(contract_test, a_batch_of_no_problems_takes_empty_settings_per_problem) {
     // std::vector<float>().data() is null: still one value per problem of none, not the number 0.
     const TypeParam* null = nullptr;

@@ -14,7 +14,7 @@ public:
 
 /// An argument breaks a function's contract. Thrown before anything is written: outputs keep their contents.
 ///
-/// what() reads `solve: 'inner' has extents [128, 10], expected [num_problems = 128, inner_dim = 12]`.
+/// what() reads `solve: 'state.inner' has extents [128, 10], expected [num_problems = 128, inner_dim = 12]`.
 class invalid_argument : public error {
 public:
     /// @param function the public function that was called

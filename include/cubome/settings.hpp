@@ -18,7 +18,8 @@ public:
     /// The same value for every problem.
     constexpr setting(Real value) noexcept : value_(value) {}
 
-    /// One value per problem: `[num_problems]`. The array is read during each solve and is not copied before.
+    /// One value per problem: `[num_problems]`. The array is read during each solve and is not copied
+    /// before. Its values are not checked: one out of range spoils its own problem, and no other.
     constexpr setting(batch_view<const Real> values) noexcept : values_(values), is_per_problem_(true) {}
     constexpr setting(batch_view<Real> values) noexcept : values_(values), is_per_problem_(true) {}
 

@@ -27,7 +27,7 @@ enum class box_rule : std::uint8_t {
 enum class outcome : std::uint8_t {
     not_run,           ///< the problem was never started
     converged,         ///< every tolerance that was set is met
-    step_limit,        ///< all outer steps were made
+    step_limit,        ///< all outer steps were made, or the gap tolerance was met by q̂ but not by the refined gap
     non_finite,        ///< a quantity became NaN or infinite; `quantity` names it
     descent_diverged,  ///< at the returned iterate the inner descent increases g: q̂ < 0 beyond rounding
     cancelled,         ///< the caller asked to stop
