@@ -24,7 +24,7 @@ threads& lanes() {
 /// Blocks per kind of problem, of which there are twelve. CUBOME_LANE_BLOCKS is their number in all.
 int blocks_per_kind() {
     const char* text = std::getenv("CUBOME_LANE_BLOCKS");
-    const int number = text == nullptr ? 1500 : std::atoi(text);
+    const int number = text == nullptr ? 600 : std::atoi(text);
     return std::max(2, (number + 11) / 12);
 }
 
