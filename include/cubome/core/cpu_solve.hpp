@@ -170,7 +170,6 @@ public:
         put(e.multiplier, batch_.trace_multiplier);
     }
 
-    bool is_fresh(index l) const { return start_[l] == 0; }
     std::int64_t iteration(index l) const { return iteration_[l]; }
     std::int64_t best_iteration(index l) const { return best_iteration_[l]; }
 
