@@ -34,7 +34,11 @@ problem<Real>::problem(const problem_runner<Real>& runner, std::initializer_list
     int wrong = 0;
     if (const char* expected = runner.check(dims_, &wrong))
         throw invalid_argument(runner.name, runner.dim_names[wrong], "is " + std::to_string(dims_[wrong]), expected);
-    layout_ = with_box<Real>(runner.layout(dims_));
+    layout_ = runner.layout(dims_);
+    if (layout_.num_arrays > problem_layout::max_own_arrays)
+        throw invalid_argument(runner.name, "visit_arrays", "visits " + std::to_string(layout_.num_arrays) + " arrays",
+                               "at most " + std::to_string(problem_layout::max_own_arrays));
+    layout_ = with_box<Real>(layout_);
 }
 
 template <class Real>

@@ -120,21 +120,30 @@ struct solver<Real>::plan {
             e.num_threads > 0 ? e.num_threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
         functions = problem.runner().cpu[static_cast<int>(info.instructions)];
         info.mapping = functions->plan(problem.dims(), true).mapping;
+        schedule(0, true);  // refuses dimensions that are too large
     }
 
-    /// Workspace for the text that these arrays need; without the arrays, for the larger one.
+    /// How the text that these arrays need is run; without the arrays, the larger one.
     detail::cpu_schedule schedule(std::int64_t num_problems, bool full) const {
-        return detail::make_cpu_schedule(functions->plan(problem.dims(), full), num_problems, info.num_threads);
+        const cpu_plan needs = functions->plan(problem.dims(), full);
+        constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
+        if (needs.workspace_bytes > most / static_cast<std::size_t>(info.num_threads))
+            throw invalid_argument("solve", "problem",
+                                   "needs more workspace for each of " + std::to_string(info.num_threads) + " threads",
+                                   "dimensions whose arrays memory can hold");
+        return detail::make_cpu_schedule(needs, num_problems, info.num_threads);
     }
 
     static bool is_full(const batch_options& o) {
         return o.has_outer_momentum || o.has_inner_momentum || o.has_box || o.wants_best || o.trace_interval > 0;
     }
 
+    /// @param own the caller's workspace, if there is one
     /// @param lend called with the bytes needed, once the arguments are known to be right; returns the workspace
     template <class Lend>
-    run_info solve(const cubome::state<Real>& state, const cubome::report<Real>& report, Lend&& lend) {
-        auto batch = detail::validate_batch(problem, settings, state, report);
+    run_info solve(const cubome::state<Real>& state, const cubome::report<Real>& report,
+                   const detail::caller_workspace& own, Lend&& lend) {
+        auto batch = detail::validate_batch(problem, settings, state, report, own);
         batch.cancel = cancel;
         const std::int64_t n = state.outer.num_problems;
         const bool full = is_full(batch.options);
@@ -176,7 +185,7 @@ std::size_t solver<Real>::workspace_bytes(std::int64_t num_problems) const {
 template <class Real>
 run_info solver<Real>::solve(const state<Real>& state, const report<Real>& report) {
     std::unique_ptr<aligned_memory> memory;
-    return plan_->solve(state, report, [&](std::size_t bytes) {
+    return plan_->solve(state, report, {}, [&](std::size_t bytes) {
         memory = std::make_unique<aligned_memory>(bytes);
         return memory->data();
     });
@@ -184,12 +193,14 @@ run_info solver<Real>::solve(const state<Real>& state, const report<Real>& repor
 
 template <class Real>
 run_info solver<Real>::solve(const state<Real>& state, const report<Real>& report, void* workspace, std::size_t bytes) {
-    return plan_->solve(state, report, [&](std::size_t needed) {
+    return plan_->solve(state, report, {workspace, bytes}, [&](std::size_t needed) {
         if (reinterpret_cast<std::uintptr_t>(workspace) % alignment != 0)
             throw invalid_argument("solve", "workspace", "is not aligned", "a multiple of 64");
-        if (bytes < needed || (workspace == nullptr && needed > 0))
-            throw invalid_argument("solve", "workspace", "has " + std::to_string(bytes) + " bytes",
-                                   "at least " + std::to_string(needed));
+        const std::string wanted = "at least " + std::to_string(needed);
+        if (bytes < needed)
+            throw invalid_argument("solve", "workspace", "has " + std::to_string(bytes) + " bytes", wanted);
+        if (workspace == nullptr && needed > 0)
+            throw invalid_argument("solve", "workspace", "is null", wanted + " bytes");
         return workspace;
     });
 }

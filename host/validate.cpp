@@ -121,6 +121,13 @@ public:
         return {view.data, view.stride()};
     }
 
+    /// Memory without a shape that will be written.
+    void lend(const char* name, const void* data, std::size_t bytes) {
+        const auto* begin = static_cast<const char*>(data);
+        const std::size_t most = std::numeric_limits<std::uintptr_t>::max() - reinterpret_cast<std::uintptr_t>(begin);
+        if (bytes > 0) ranges_[num_ranges_++] = {name, begin, begin + (bytes < most ? bytes : most), true};
+    }
+
     void check_overlaps() const {
         for (int i = 0; i < num_ranges_; ++i) {
             for (int j = 0; j < num_ranges_; ++j) {
@@ -168,6 +175,13 @@ private:
     memory_range ranges_[max_ranges];
     int num_ranges_ = 0;
 };
+
+/// The two arrays that every solve has: one vector per problem.
+template <class Real>
+void check_start(const char* name, const batch_view<Real>& view, const char* expected) {
+    if (!view.given() && view.rank == 0) throw invalid_argument(function, name, "is not given", expected);
+    if (view.rank != 1) throw invalid_argument(function, name, "has " + spell(view.rank + 1) + " dimensions", expected);
+}
 
 void require(bool is_given, const char* name, const char* why) {
     if (!is_given) throw invalid_argument(function, name, "is not given", why);
@@ -247,11 +261,15 @@ batch_options make_options(const problem<Real>& problem, const settings<Real>& s
 
 template <class Real>
 batch_arguments<Real> validate_batch(const problem<Real>& problem, const settings<Real>& s, const state<Real>& state,
-                                     const report<Real>& report) {
+                                     const report<Real>& report, const caller_workspace& workspace) {
+    constexpr const char* expected_outer = "an array [num_problems, outer_dim]";
+    check_start("state.outer", state.outer, expected_outer);
+    check_start("state.inner", state.inner, "an array [num_problems, inner_dim]");
+    if (state.outer.is_shared)  // every other array is held against its number of problems
+        throw invalid_argument(function, "state.outer", "is shared, with extents " + extents(state.outer),
+                               expected_outer);
     const std::int64_t n = state.outer.num_problems;
-    require(state.outer.rank == 1, "state.outer", "an array [num_problems, outer_dim]");
     if (n < 0) throw invalid_argument(function, "state.outer", "has num_problems " + spell(n), "at least 0");
-    require(state.inner.rank == 1, "state.inner", "an array [num_problems, inner_dim]");
 
     batch_checker check(n);
     batch_arguments<Real> batch;
@@ -329,6 +347,7 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
             batch.parameters.*member = {value.data(), 0};
         }
     });
+    if (workspace.data != nullptr) check.lend("workspace", workspace.data, workspace.bytes);
     check.check_overlaps();
     return batch;
 }
@@ -337,7 +356,7 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
     template void validate(const problem<Real>&, const settings<Real>&);                                           \
     template batch_options make_options(const problem<Real>&, const settings<Real>&);                              \
     template batch_arguments<Real> validate_batch(const problem<Real>&, const settings<Real>&, const state<Real>&, \
-                                                  const report<Real>&);
+                                                  const report<Real>&, const caller_workspace&);
 CUBOME_INSTANTIATE(float)
 CUBOME_INSTANTIATE(double)
 #undef CUBOME_INSTANTIATE

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+
 #include "cubome/problem.hpp"
 #include "cubome/report.hpp"
 #include "cubome/settings.hpp"
@@ -17,11 +19,18 @@ void validate(const problem<Real>& problem, const settings<Real>& settings);
 template <class Real>
 batch_options make_options(const problem<Real>& problem, const settings<Real>& settings);
 
+/// Memory that the caller lends to a solve; null where the solver brings its own.
+struct caller_workspace {
+    void* data = nullptr;
+    std::size_t bytes = 0;
+};
+
 /// The batch itself: shapes, one number of problems throughout, what a restart needs, no output that overlaps anything.
 ///
 /// @return the pointers of everything, ready to run
 template <class Real>
 batch_arguments<Real> validate_batch(const problem<Real>& problem, const settings<Real>& settings,
-                                     const state<Real>& state, const report<Real>& report);
+                                     const state<Real>& state, const report<Real>& report,
+                                     const caller_workspace& workspace);
 
 }  // namespace cubome::detail

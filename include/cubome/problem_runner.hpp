@@ -29,7 +29,8 @@ struct array_info {
 
 /// What a family says about itself once its dimensions are known.
 struct problem_layout {
-    static constexpr int max_arrays = 24;
+    static constexpr int max_own_arrays = 20;              ///< that a family may have
+    static constexpr int max_arrays = max_own_arrays + 4;  ///< and the box's
 
     std::int64_t outer_dim = 0;  ///< n_v
     std::int64_t inner_dim = 0;  ///< n_θ

@@ -338,7 +338,8 @@ inline report solve(const problem& problem, const settings& settings, state& sta
         vec theta = updated(state.theta, e.f_inner, e.q_inner, e.multiplier,
                             scheduled(settings.inner_step_size, settings.inner_schedule, state.iteration),
                             settings.outer_momentum, problem.inner_lower, problem.inner_upper, inner_velocity);
-        if (!all_finite(v) || !all_finite(theta)) {
+        // the buffers hold the directions, which a box would make finite
+        if (!all_finite(v) || !all_finite(theta) || !all_finite(outer_velocity) || !all_finite(inner_velocity)) {
             bad = cubome::quantity::update;
             is_frozen = true;
             break;

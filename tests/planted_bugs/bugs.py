@@ -143,7 +143,7 @@ BUGS = [
 
     # --- mask ---
     solver("mask", "problems that are over go on", SOLVE,
-           "const mask moved = active &\n", "const mask moved =\n", TOLERANCES),
+           "mask moved = active &\n", "const mask moved =\n", TOLERANCES),
     solver("mask", "problems that are over go on in part", SOLVE,
            "w_.inner[i] = select(moved, real(w_.inner_value_gradient[i]), real(w_.inner[i]));",
            "w_.inner[i] = real(w_.inner_value_gradient[i]);", TOLERANCES),

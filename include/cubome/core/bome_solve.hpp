@@ -173,8 +173,8 @@ public:
                meets(e.q.gap, p_.tol_gap) & !is_ascent(e.q) & e.is_finite();
     }
 
-    /// Makes the outer update of the active lanes from the gradients that `evaluate` left. A lane whose new v or θ
-    /// would not be finite keeps its iterate and momenta.
+    /// Makes the outer update of the active lanes from the gradients that `evaluate` left. A lane whose direction or
+    /// new v or θ would not be finite keeps its iterate and momenta.
     ///
     /// @param outer_step ξ_v of this iteration
     /// @param inner_step ξ_θ of this iteration
@@ -206,9 +206,16 @@ public:
             w_.inner_value_gradient[i] = next;
         });
 
-        const mask moved = active &
-                           g_.all_of(w_.outer_dim, [&](auto i) { return isfinite(real(w_.outer_value_gradient[i])); }) &
-                           g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.inner_value_gradient[i])); });
+        mask moved = active &
+                     g_.all_of(w_.outer_dim, [&](auto i) { return isfinite(real(w_.outer_value_gradient[i])); }) &
+                     g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.inner_value_gradient[i])); });
+        if constexpr (Full) {
+            // P makes an infinite direction finite; without a box the new iterate shows it.
+            if (o_.has_box)
+                moved = moved &
+                        g_.all_of(w_.outer_dim, [&](auto i) { return isfinite(real(w_.outer_gap_gradient[i])); }) &
+                        g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.inner_gap_gradient[i])); });
+        }
 
         g_.for_each(w_.outer_dim, [&](auto i) {
             w_.outer[i] = select(moved, real(w_.outer_value_gradient[i]), real(w_.outer[i]));

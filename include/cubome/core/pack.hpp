@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <bit>
+
 #include "cubome/core/mathematics.hpp"
 
 #if __has_include(<xsimd/xsimd.hpp>)
@@ -294,8 +296,8 @@ template <class Scalar>
 CUBOME_INLINE simd<Scalar> power_of_two(simd<Scalar> shifted) {
     using bits = bits_of<Scalar>;
     using words = xsimd::batch<typename bits::word, simd_target>;
-    const words pattern = xsimd::bitwise_cast<words>(shifted.values) + words(bits::exponent_bias);
-    return xsimd::bitwise_cast<typename simd<Scalar>::batch>(pattern << bits::mantissa_bits);
+    const words pattern = std::bit_cast<words>(shifted.values) + words(bits::exponent_bias);
+    return std::bit_cast<typename simd<Scalar>::batch>(pattern << bits::mantissa_bits);
 }
 template <class Real>
 CUBOME_INLINE wide<Real> power_of_two(wide<Real> shifted) {
@@ -311,9 +313,9 @@ CUBOME_INLINE void split_exponent(simd<Scalar> x, simd<Scalar>& mantissa, simd<S
     constexpr word mantissa_mask = (word(1) << bits::mantissa_bits) - 1;
     constexpr word carrier = (bits::exponent_bias + bits::mantissa_bits) << bits::mantissa_bits;
     constexpr word one = bits::exponent_bias << bits::mantissa_bits;
-    const words pattern = xsimd::bitwise_cast<words>(x.values);
-    mantissa = simd<Scalar>(xsimd::bitwise_cast<batch>((pattern & words(mantissa_mask)) | words(one)));
-    exponent = simd<Scalar>(xsimd::bitwise_cast<batch>((pattern >> bits::mantissa_bits) | words(carrier)) -
+    const words pattern = std::bit_cast<words>(x.values);
+    mantissa = simd<Scalar>(std::bit_cast<batch>((pattern & words(mantissa_mask)) | words(one)));
+    exponent = simd<Scalar>(std::bit_cast<batch>((pattern >> bits::mantissa_bits) | words(carrier)) -
                             batch(Scalar((word(1) << bits::mantissa_bits) + bits::exponent_bias)));
 }
 template <class Real>

@@ -125,7 +125,9 @@ problem_layout layout_of(const std::int64_t* dims) noexcept {
     layout.outer_dim = problem.outer_extent();
     layout.inner_dim = problem.inner_extent();
     problem.visit_arrays([&]<class Storage>(const char* name, const Storage& storage) {
-        array_info& array = layout.arrays[layout.num_arrays++];
+        // one too many is counted, and refused by the constructor of `problem`
+        if (layout.num_arrays++ >= problem_layout::max_own_arrays) return;
+        array_info& array = layout.arrays[layout.num_arrays - 1];
         array.name = name;
         array.rank = 1;
         array.extents[0] = storage.rows();
@@ -149,6 +151,8 @@ problem_layout layout_of(const std::int64_t* dims) noexcept {
 /// `check(dims, wrong)` and the template `problem<Data>`; examples/own_problem shows one.
 template <class Scalar, class Family>
 const problem_runner<Scalar>& make_runner() {
+    static_assert(Family::num_dims >= 0 && Family::num_dims <= problem_runner<Scalar>::max_dims);
+    static_assert(Family::num_extents >= 0 && Family::num_extents <= Family::num_dims);
     static const problem_runner<Scalar> runner = [] {
         problem_runner<Scalar> result;
         result.name = Family::name;

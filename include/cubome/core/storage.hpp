@@ -11,7 +11,11 @@ CUBOME_BEGIN_NAMESPACE
 /// Workspace pieces start at multiples of this: a cache line, and the widest vector.
 inline constexpr std::size_t workspace_alignment = 64;
 
-/// Hands out pieces of a workspace. Without one it only counts, so that the same constructors measure and place.
+/// What stands for more workspace than a machine can have.
+inline constexpr std::size_t too_many_bytes = ~std::size_t(0);
+
+/// Hands out pieces of a workspace. Without one it only counts, so that the same constructors measure and place; a
+/// count beyond what memory can have stays at `too_many_bytes`.
 class arena {
 public:
     CUBOME_HD explicit arena(void* workspace) : base_(static_cast<char*>(workspace)) {}
@@ -19,8 +23,11 @@ public:
     template <class T>
     CUBOME_HD T* take(std::int64_t count) {
         char* piece = base_ == nullptr ? nullptr : base_ + used_;
-        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
-        used_ += (bytes + workspace_alignment - 1) / workspace_alignment * workspace_alignment;
+        constexpr std::size_t per_line = workspace_alignment / sizeof(T) > 0 ? workspace_alignment / sizeof(T) : 1;
+        constexpr std::size_t line_bytes = per_line * sizeof(T);
+        static_assert(line_bytes % workspace_alignment == 0);
+        const std::size_t lines = (static_cast<std::size_t>(count) + per_line - 1) / per_line;
+        used_ = lines > (too_many_bytes - used_) / line_bytes ? too_many_bytes : used_ + lines * line_bytes;
         return reinterpret_cast<T*>(piece);
     }
 

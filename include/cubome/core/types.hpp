@@ -41,7 +41,7 @@ enum class quantity : std::uint8_t {
     outer_value,  ///< f
     gap,          ///< q̂ or its magnitude
     sums,         ///< ‖∇f‖², ⟨∇f, ∇q̂⟩, ‖∇q̂‖² or the stationarity made of them
-    update,       ///< the v or θ that the outer update would have written
+    update,       ///< the v or θ that the outer update would have written, or its direction
 };
 
 /// The instruction sets that the CPU backend can be compiled for.
