@@ -23,12 +23,11 @@ bool cpu_has(instruction_set which) noexcept {
         case instruction_set::baseline:
             return true;
 #if defined(__x86_64__) && defined(__GNUC__)
+        // the levels that the objects are compiled for, with all that belongs to them
         case instruction_set::avx2:
-            return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+            return __builtin_cpu_supports("x86-64-v3");
         case instruction_set::avx512:
-            return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                   __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                   __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("fma");
+            return __builtin_cpu_supports("x86-64-v4");
 #else
         default:
             return false;
@@ -61,8 +60,8 @@ void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real
         for (std::int64_t chunk; (chunk = next_chunk.fetch_add(1)) < schedule.num_chunks;) {
             const std::int64_t first = chunk * schedule.problems_per_chunk;
             const std::int64_t last = std::min(first + schedule.problems_per_chunk, num_problems);
-            functions.run(batch, full, first, last, own_workspace);
-            if (progress != nullptr) progress->fetch_add(last - first, std::memory_order_relaxed);
+            const std::int64_t num_solved = functions.run(batch, full, first, last, own_workspace);
+            if (progress != nullptr) progress->fetch_add(num_solved, std::memory_order_relaxed);
         }
     };
 

@@ -128,9 +128,10 @@ struct solver<Real>::plan {
         const cpu_plan needs = functions->plan(problem.dims(), full);
         constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
         if (needs.workspace_bytes > most / static_cast<std::size_t>(info.num_threads))
-            throw invalid_argument("solve", "problem",
-                                   "needs more workspace for each of " + std::to_string(info.num_threads) + " threads",
-                                   "dimensions whose arrays memory can hold");
+            throw invalid_argument(
+                "solve", "problem",
+                "needs more workspace than memory can hold, for " + std::to_string(info.num_threads) + " threads",
+                "smaller dimensions");
         return detail::make_cpu_schedule(needs, num_problems, info.num_threads);
     }
 
@@ -196,11 +197,11 @@ run_info solver<Real>::solve(const state<Real>& state, const report<Real>& repor
     return plan_->solve(state, report, {workspace, bytes}, [&](std::size_t needed) {
         if (reinterpret_cast<std::uintptr_t>(workspace) % alignment != 0)
             throw invalid_argument("solve", "workspace", "is not aligned", "a multiple of 64");
-        const std::string wanted = "at least " + std::to_string(needed);
         if (bytes < needed)
-            throw invalid_argument("solve", "workspace", "has " + std::to_string(bytes) + " bytes", wanted);
+            throw invalid_argument("solve", "workspace", "has " + std::to_string(bytes) + " bytes",
+                                   "at least " + std::to_string(needed));
         if (workspace == nullptr && needed > 0)
-            throw invalid_argument("solve", "workspace", "is null", wanted + " bytes");
+            throw invalid_argument("solve", "workspace", "is null", "at least " + std::to_string(needed) + " bytes");
         return workspace;
     });
 }

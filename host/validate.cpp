@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "host/validate.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -201,10 +202,13 @@ void check_restart(const state<Real>& state, const batch_options& o) {
                 "an array: a restart with an inner_momentum that persists needs it");
     if (o.has_box && o.box == box_rule::free_set)
         require(state.multiplier.given(), "state.multiplier", "an array: a restart with a box and free_set needs it");
+    constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() - 1;
+    const std::int64_t most = limit - std::min(o.outer_steps, limit);
     for (std::int64_t i = 0; i < state.iteration.num_problems; ++i) {
-        if (state.iteration.data[i] < 0)
-            throw invalid_argument(function, "state.iteration[" + spell(i) + "]",
-                                   "is " + spell(state.iteration.data[i]), "at least 0");
+        const std::int64_t k = state.iteration.data[i];
+        if (k < 0 || k > most)
+            throw invalid_argument(function, "state.iteration[" + spell(i) + "]", "is " + spell(k),
+                                   k < 0 ? "at least 0" : "at most " + spell(most) + ": outer_steps are to come");
     }
 }
 

@@ -50,7 +50,7 @@ forbid "problems/ includes core/ and the standard library" \
 forbid "public headers include each other, core/types.hpp and the standard library" \
     '^include/cubome/[^/]*$' "$include" "include[ \t]*($std|${q}[a-z_]+\.hpp\"|${q}core/types\.hpp\")"
 forbid "cuda/ includes core/, cuda/, problem_runner.hpp and system headers" \
-    '^include/cubome/cuda/' "$include" "include[ \t]*(<|${q}(core|cuda)/|${q}problem_runner\.hpp\")"
+    '^include/cubome/cuda/' "$include" "include[ \t]*(<|${q}(core|cuda)/|${q}problem_runner\.hpp\"|CUBOME_SIMT_MODEL)"
 forbid "kernels/ includes core/, problems/, cuda/, problem_runner.hpp, kernels/ and system headers" \
     '^kernels/' "$include" "include[ \t]*(<|${q}(core|problems|cuda)/|${q}problem_runner\.hpp\"|\"kernels/)"
 forbid "host/ includes include/, host/, the launch and mapping headers of kernels/ and system headers" \
@@ -63,7 +63,7 @@ forbid "examples/ and bench/ are users: nothing of host/ or kernels/" \
 forbid "CUDA headers only in .cu, .cuh and host/cuda*" \
     '\.(hpp|cpp|h|cc)$' "${include}[<\"](cuda|cublas|cusolver|curand|nvtx|cub/|thrust/|cooperative_groups|vector_types|device_)" \
     '^host/cuda'
-forbid ".hpp and .cpp do not include .cuh or .cu" '\.(hpp|cpp)$' "$include.*\.cuh?[\">]" '^host/cuda'
+forbid ".hpp and .cpp do not include .cuh or .cu" '\.(hpp|cpp)$' "$include.*\.cuh?[\">]" '^(host/cuda|tests/simt)'
 
 # --- nowhere
 

@@ -909,6 +909,12 @@ TYPED_TEST(contract_test, an_iteration_that_is_negative_is_refused) {
                                  "solve: 'state.iteration[" + std::to_string(i) + "]' is " + std::to_string(k) +
                                      ", expected at least 0");
         }
+        const std::int64_t most = highest - 1 - this->world_.right().settings.outer_steps;
+        for (const std::int64_t k : {most + 1, highest}) {
+            this->expect_refused([&](arguments<TypeParam>& a) { a.state.iteration.data[i] = k; },
+                                 "solve: 'state.iteration[" + std::to_string(i) + "]' is " + std::to_string(k) +
+                                     ", expected at most " + std::to_string(most) + ": outer_steps are to come");
+        }
     }
 }
 
@@ -1182,10 +1188,10 @@ struct counting {
         return runner.cpu[Which];
     }
     static cubome::cpu_plan plan(const std::int64_t* dims, bool full) noexcept { return under()->plan(dims, full); }
-    static void run(const cubome::batch_arguments<Real>& batch, bool full, std::int64_t first, std::int64_t last,
-                    void* workspace) noexcept {
+    static std::int64_t run(const cubome::batch_arguments<Real>& batch, bool full, std::int64_t first,
+                            std::int64_t last, void* workspace) noexcept {
         ++num_runs[Which];
-        under()->run(batch, full, first, last, workspace);
+        return under()->run(batch, full, first, last, workspace);
     }
     static constexpr cubome::cpu_functions<Real> functions{&plan, &run};
 };
@@ -1345,8 +1351,7 @@ TYPED_TEST(contract_test, dimensions_whose_workspace_no_memory_can_hold_are_refu
     cubome::execution execution;
     execution.num_threads = 3;
     EXPECT_EQ(message_of<cubome::invalid_argument>([&] { cubome::solver<TypeParam>(problem, {}, execution); }),
-              "solve: 'problem' needs more workspace for each of 3 threads, expected dimensions whose arrays memory "
-              "can hold");
+              "solve: 'problem' needs more workspace than memory can hold, for 3 threads, expected smaller dimensions");
 }
 
 TYPED_TEST(contract_test, a_workspace_for_a_negative_number_of_problems_is_refused) {

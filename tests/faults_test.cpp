@@ -535,7 +535,6 @@ TYPED_TEST(faults_test, threads_that_cannot_be_had_are_no_failure) {
     }
 }
 
-// DISABLED: validation spells names and shapes into std::string even where nothing is wrong.
 TYPED_TEST(faults_test, a_solve_on_the_callers_workspace_allocates_nothing) {
     const auto x = std::make_unique<numbers<TypeParam>>();
     for (int family = 0; family < num_families; ++family) {
@@ -551,6 +550,25 @@ TYPED_TEST(faults_test, a_solve_on_the_callers_workspace_allocates_nothing) {
         EXPECT_EQ(heap.num_allocations, 0) << family;
         ::operator delete(workspace, std::align_val_t(64));
     }
+}
+
+TYPED_TEST(faults_test, a_solve_on_a_callers_workspace_of_many_bytes_allocates_nothing) {
+    // Sizes that messages spell with more digits than a std::string holds without memory.
+    constexpr std::int64_t dim = 400;
+    const std::vector<TypeParam> H(dim * dim, TypeParam(0));
+    auto problem = cubome::quadratic<TypeParam>(1, dim);
+    problem.bind("H", cubome::shared(H.data(), dim, dim));
+    outputs<TypeParam> out(problem, 1);
+    cubome::solver<TypeParam> solver(problem, short_settings<TypeParam>(), on_threads(1));
+    const std::size_t bytes = solver.workspace_bytes(1);
+    ASSERT_GT(bytes, 1000000u);
+    void* const workspace = ::operator new(bytes, std::align_val_t(64));
+    {
+        const failing_allocation scope(0, false);
+        solver.solve(out.state(), out.report(), workspace, bytes);
+    }
+    EXPECT_EQ(heap.num_allocations, 0);
+    ::operator delete(workspace, std::align_val_t(64));
 }
 
 // ---------------------------------------------------------------------------------------------------------------------

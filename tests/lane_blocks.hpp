@@ -168,7 +168,9 @@ struct host {
 
     bool should_stop() const { return false; }
     Real iteration_number(std::int64_t step) const { return static_cast<Real>(step + 1); }
-    void froze(bool, std::int64_t step) { to.iterations.push_back(step); }
+    std::int64_t first_step() const { return 0; }
+    bool pauses(std::int64_t) const { return false; }
+    void stopped(bool, std::int64_t step) { to.iterations.push_back(step); }
     void found_best(bool, std::int64_t step) { to.iterations.push_back(step); }
     void trace(const cubome::evaluation<Real>& e, bool, std::int64_t) { to.add(e); }
 };

@@ -708,10 +708,11 @@ TEST(large_batches, are_cut_into_chunks_that_cover_each_problem_once) {
 std::mutex ranges_mutex;
 std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
 
-void remember_range(const cubome::batch_arguments<float>&, bool, std::int64_t first, std::int64_t last,
-                    void*) noexcept {
+std::int64_t remember_range(const cubome::batch_arguments<float>&, bool, std::int64_t first, std::int64_t last,
+                            void*) noexcept {
     const std::lock_guard<std::mutex> lock(ranges_mutex);
     ranges.emplace_back(first, last);
+    return last - first;
 }
 
 TEST(large_batches, are_handed_out_to_their_last_problem) {

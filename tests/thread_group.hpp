@@ -52,6 +52,9 @@ public:
     using real = Real;
     static constexpr index width = Width;
 
+    template <class... E>
+    static constexpr bool inlines = (... && cubome::is_unrolled<E>);
+
     // One object for all lanes, in memory that they share.
     template <class E>
     using own = cubome::vector_storage<Real, E>;
@@ -59,6 +62,8 @@ public:
     using published = cubome::vector_storage<Real, E>;
     template <class R, class C>
     using own_rows = cubome::matrix_storage<Real, R, C>;
+    template <class R, class C>
+    using stored_rows = cubome::matrix_storage<Real, R, C>;
     template <class R, class C>
     using matrix = cubome::matrix_storage<Real, R, C>;
 

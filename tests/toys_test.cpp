@@ -212,6 +212,27 @@ std::vector<double> uniforms(generator& random, std::size_t count, double low, d
     return result;
 }
 
+TYPED_TEST(toys_test, stationarity_is_right_where_it_is_far_below_the_gradients) {
+    // g = ½θ² − vθ, f = ½v² + θ; one descent step of 1 finds θ⁽ᵀ⁾ = v. At (−1 + e, −1 + e − ¼) the gradients are
+    // ∇f = (−1 + e, 1) and ∇q̂ = (¼, −¼), hence λ* = 4 − 2e and s = e²/2, a fraction of 1e-9 of ‖∇f‖².
+    const TypeParam one = 1, minus_one = -1, e = TypeParam(0x1p-14);
+    auto problem = cubome::quadratic<TypeParam>(1, 1);
+    problem.bind("H", cubome::shared(&one, 1, 1)).bind("C", cubome::shared(&minus_one, 1, 1));
+    problem.bind("S", cubome::shared(&one, 1, 1)).bind("p", cubome::shared(&one, 1));
+    cubome::settings<TypeParam> settings;
+    settings.outer_steps = 0;
+    settings.inner_steps = 1;
+    settings.descent_step_size = TypeParam(1);
+    TypeParam v = -1 + e, theta = v - TypeParam(0.25), found = 0;
+    cubome::state<TypeParam> state;
+    state.outer = cubome::per_problem(&v, 1, 1);
+    state.inner = cubome::per_problem(&theta, 1, 1);
+    cubome::report<TypeParam> report;
+    report.stationarity = cubome::per_problem(&found, 1);
+    cubome::solve(problem, settings, state, report);
+    EXPECT_NEAR(static_cast<double>(found / (e * e / 2)), 1, 0.01);
+}
+
 TYPED_TEST(toys_test, the_coreset_follows_the_oracle_for_twenty_iterations) {
     generator random(1);
     compare_twenty_iterations<TypeParam>(coreset_toy(official_starts));

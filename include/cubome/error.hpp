@@ -38,7 +38,7 @@ private:
     std::string expected_;
 };
 
-/// The backend that was asked for is compiled in but cannot run here (no device, no driver).
+/// The backend or instruction set that was asked for is compiled in but cannot run on this machine.
 class backend_unavailable : public error {
 public:
     using error::error;

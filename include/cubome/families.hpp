@@ -16,7 +16,7 @@ namespace cubome {
 /// v [num_points], θ [dim].
 /// Arrays: "points" X [num_points, dim], "target" x₀ [dim], "weight" c [1], optional, 0.1 if absent.
 /// 4 × 2 and 64 × 16 are compiled with constant extents.
-/// @throws invalid_argument unless num_points ≥ 1 and dim ≥ 1
+/// @throws invalid_argument unless both dimensions are in [1, 2³¹ − 1024]
 template <class Real>
 problem<Real> coreset(std::int64_t num_points, std::int64_t dim);
 
@@ -41,7 +41,7 @@ problem<Real> degenerate();
 /// optional, zero where absent: "C" [outer_dim, inner_dim], "b" [inner_dim], "P" [inner_dim, inner_dim] and
 /// "S" [outer_dim, outer_dim], both symmetric, "K" [outer_dim, inner_dim], "p" [inner_dim], "s" [outer_dim].
 /// outer_dim = inner_dim ∈ {8, 16, 32} are compiled with constant extents.
-/// @throws invalid_argument unless both dimensions are ≥ 1
+/// @throws invalid_argument unless both dimensions are in [1, 2³¹ − 1024]
 template <class Real>
 problem<Real> quadratic(std::int64_t outer_dim, std::int64_t inner_dim);
 
@@ -78,8 +78,8 @@ struct linear_model_options {
 /// and +1; optional "penalty" [num_features − 1], ρ_j ≥ 0, read where the penalty is fixed; "group" [num_features − 1],
 /// whole numbers in [0, num_groups) stored as Real, required where it is per group: a feature with any other number is
 /// not penalised. A feature with ρ_j = 0 has no term in g, however large its θ_j.
-/// @throws invalid_argument unless n, m ≥ 1, num_features ≥ 2, num_groups ≥ 1 with per_group and 0 without, and v is
-/// not empty
+/// @throws invalid_argument unless n, m ≥ 1, num_features ≥ 2, each and n + num_features ≤ 2³¹ − 1024, num_groups is in
+/// [1, num_features − 1] with per_group and 0 without, and v is not empty
 template <class Real>
 problem<Real> linear_model(std::int64_t num_train, std::int64_t num_validation, std::int64_t num_features,
                            const linear_model_options& options);

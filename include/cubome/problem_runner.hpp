@@ -124,8 +124,9 @@ struct cpu_functions {
     cpu_plan (*plan)(const std::int64_t* dims, bool full) noexcept;
 
     /// Solves problems [first, last) on the calling thread. Allocates nothing, touches no other problem.
-    void (*run)(const batch_arguments<Real>& batch, bool full, std::int64_t first, std::int64_t last,
-                void* workspace) noexcept;
+    /// @return how many: all of them, unless the caller cancels, which leaves the rest untouched
+    std::int64_t (*run)(const batch_arguments<Real>& batch, bool full, std::int64_t first, std::int64_t last,
+                        void* workspace) noexcept;
 };
 
 /// A family of problems in one precision.

@@ -7,8 +7,6 @@
 #include "cubome/batch_view.hpp"
 #include "cubome/core/types.hpp"
 
-struct CUstream_st;  // a CUDA stream; cudaStream_t is a pointer to it
-
 namespace cubome {
 
 /// A number of the settings: one value for the whole batch, or one per problem.
@@ -71,15 +69,17 @@ struct execution {
     backend where = backend::automatic;
     instruction_set instructions = instruction_set::automatic;  ///< CPU; CUBOME_INSTRUCTION_SET acts on automatic only
     int num_threads = 0;                                        ///< CPU threads, ≥ 1; 0 means all cores
-    const std::atomic<bool>* cancel = nullptr;                  ///< polled once an iteration; true stops the solve
-    std::atomic<std::int64_t>* progress = nullptr;              ///< counts the problems that are done
+    /// True stops the solve; polled once an iteration. Problems under way end as `cancelled`, those that were not begun
+    /// stay `not_run`; both can be gone on with.
+    const std::atomic<bool>* cancel = nullptr;
+    std::atomic<std::int64_t>* progress = nullptr;  ///< counts the problems that are done
 };
 
 /// What ran a solve.
 struct run_info {
     backend where = backend::cpu;
     instruction_set instructions = instruction_set::baseline;
-    int num_threads = 0;
+    int num_threads = 0;       ///< at most: where the system gives no more, the others take their share
     const char* mapping = "";  ///< "pack": one problem per SIMD lane, "thread": one problem per thread
 };
 

@@ -27,6 +27,7 @@ VALUE_GAP = "include/cubome/core/value_gap.hpp"
 MULTIPLIER = "include/cubome/core/multiplier.hpp"
 ARITHMETIC = "include/cubome/core/arithmetic.hpp"
 PACK = "include/cubome/core/pack.hpp"
+PROBLEM = "include/cubome/core/problem_solve.hpp"
 CPU = "include/cubome/core/cpu_solve.hpp"
 GROUP = "include/cubome/core/group.hpp"
 VECTOR = "include/cubome/core/vector_group.hpp"
@@ -94,9 +95,9 @@ BUGS = [
            "real(w_.kept_descent_velocity[i])"),
 
     # --- schedule off by one ---
-    solver("schedule", "iterations are counted from 2", CPU,
+    solver("schedule", "iterations are counted from 2", PROBLEM,
            "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(start_[l] + step + 2);"),
-    solver("schedule", "a continued solve starts its schedule anew", CPU,
+    solver("schedule", "a continued solve starts its schedule anew", PROBLEM,
            "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(step + 1);", PARTS),
     solver("schedule", "one update too many", SOLVE,
            "bool is_last = step == o.outer_steps;", "bool is_last = step > o.outer_steps;"),
@@ -114,7 +115,7 @@ BUGS = [
 
     # --- report one step late ---
     solver("report", "the iterations of a report are one too many", SOLVE,
-           "host.froze(frozen, step);", "host.froze(frozen, step + 1);"),
+           "host.stopped(frozen, step);", "host.stopped(frozen, step + 1);"),
     solver("report", "the trace is late", SOLVE,
            "step % o.trace_interval == 0", "(step + 1) % o.trace_interval == 0", TRACE),
     solver("report", "the best iterate's number is one too many", SOLVE,
@@ -124,21 +125,20 @@ BUGS = [
     solver("pack_tail", "the tail is not solved", CPU,
            "for (std::int64_t i = first; i < last; i += problems_at_once) {",
            "for (std::int64_t i = first; i + problems_at_once <= last; i += problems_at_once) {"),
-    solver("pack_tail", "lanes without a problem are stored", CPU,
-           "for (index l = 0; l < count_; ++l) to[(first_ + l) * stride] = lanes[l];",
+    solver("pack_tail", "lanes without a problem are stored", PROBLEM,
+           "for_each_problem(*this, [&](index l) { to[(first_ + l) * stride] = lanes[l]; });",
            "for (index l = 0; l < size; ++l) to[(first_ + l) * stride] = lanes[l];",
            "repeatability_test/double.batches_of_boundary_sizes_write_every_output_and_nothing_else", "coreset",
            "repeatability_test"),
-    solver("pack_tail", "the last lane's iterations are not counted", CPU,
-           "for (index l = 0; l < lanes_.count(); ++l)\n            if (mask[l]) iterations",
-           "for (index l = 0; l + 1 < lanes_.count(); ++l)\n            if (mask[l]) iterations"),
+    solver("pack_tail", "the last lane's iterations are not counted", PROBLEM,
+           "if (mask[l]) iterations[l] =", "if (mask[l] && l + 1 < lanes_.count()) iterations[l] ="),
 
     # --- stride 0 ---
-    solver("stride_0", "a shared array is not loaded", CPU,
+    solver("stride_0", "a shared array is not loaded", PROBLEM,
            "array.stride == 0 && !is_first &&", "array.stride == 0 &&", CORESET_AGREES, "coreset"),
-    solver("stride_0", "an array per problem is read as a shared one", CPU,
+    solver("stride_0", "an array per problem is read as a shared one", PROBLEM,
            "return array.data[p * array.stride + e];", "return array.data[e];", CORESET_AGREES, "coreset"),
-    solver("stride_0", "settings per problem are read as shared ones", CPU,
+    solver("stride_0", "settings per problem are read as shared ones", PROBLEM,
            "return s.data[p * s.stride];", "return s.data[0 * p];"),
 
     # --- mask ---

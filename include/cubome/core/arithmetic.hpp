@@ -73,6 +73,10 @@ CUBOME_INLINE double sqrt(double x) {
 inline constexpr float largest_float = std::numeric_limits<float>::max();
 inline constexpr double largest_double = std::numeric_limits<double>::max();
 template <class Scalar>
+inline constexpr Scalar infinity = std::numeric_limits<Scalar>::infinity();
+template <class Scalar>
+inline constexpr Scalar quiet_nan = std::numeric_limits<Scalar>::quiet_NaN();
+template <class Scalar>
 inline constexpr Scalar machine_epsilon = std::numeric_limits<Scalar>::epsilon();
 
 CUBOME_INLINE bool isfinite(float x) {

@@ -115,7 +115,7 @@ class bome_solver {
     using mask = mask_of<real>;
 
     static constexpr bool is_small =
-        is_unrolled<typename Problem::outer_extent_type> && is_unrolled<typename Problem::inner_extent_type>;
+        G::template inlines<typename Problem::outer_extent_type, typename Problem::inner_extent_type>;
 
 public:
     using data = typename Problem::data;
@@ -342,20 +342,24 @@ CUBOME_INLINE void note(Solver& solver, const evaluation<Real>& e, const batch_o
     }
 }
 
-/// The outer loop. Returns the last evaluation, which no update followed: it describes the iterates that are returned,
-/// those of lanes that froze earlier too. `host` is whoever runs the text: it counts iterations, keeps the trace and
-/// says when to stop.
+/// The outer loop, or a part of it. Returns the last evaluation, which no update followed: it describes the iterates
+/// that are returned, those of lanes that froze earlier too. Lanes that are still active are paused, and the evaluation
+/// says nothing. `host` is whoever runs the text: it counts iterations, keeps the trace and says when to stop.
 ///
+///     host.first_step()                     updates that earlier parts of this solve have made
+///     host.pauses(step)                     whether another part goes on from here; the same in every lane
 ///     host.should_stop()                    polled once an iteration; the same answer in every lane
 ///     host.iteration_number(step)           k + 1 of each lane, as a Real, for schedules
-///     host.froze(mask, step)                these lanes made `step` updates in this call and will make no more
+///     host.stopped(mask, step)              these lanes have made `step` updates and make no more in this part
 ///     host.found_best(mask, step)           these lanes' best iterate is the one after `step` updates
 ///     host.trace(evaluation, mask, step)    a row of the trace
 template <bool Full, class Solver, class Real, class Host>
 CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<Real>& p, const batch_options& o,
                                        solve_progress<Real>& progress, Host& host) {
-    for (std::int64_t step = 0;; ++step) {
-        const evaluation<Real> e = solver.evaluate(progress.last_multiplier);
+    evaluation<Real> e;
+    std::int64_t step = host.first_step();
+    for (; !host.pauses(step); ++step) {
+        e = solver.evaluate(progress.last_multiplier);
         note<Full>(solver, e, o, progress, host, step);
         mask_of<Real> goes_on = progress.active & e.is_finite() & !solver.has_converged(e);
         bool is_last = step == o.outer_steps;
@@ -379,10 +383,12 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<
         progress.update_failed = progress.update_failed | (goes_on & !moved);
 
         const mask_of<Real> frozen = progress.active & !moved;
-        if (any(frozen)) host.froze(frozen, step);
+        if (any(frozen)) host.stopped(frozen, step);
         progress.active = moved;
         if (!any(moved)) return e;
     }
+    host.stopped(progress.active, step);
+    return e;
 }
 
 CUBOME_END_NAMESPACE

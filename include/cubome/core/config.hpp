@@ -8,8 +8,8 @@
 /// namespace named after the target: an object that a user compiled for AVX-512 then cannot replace, at link time, the
 /// same function of the library compiled for every x86-64.
 
-#ifdef __FAST_MATH__
-#error "cuBOME's results rest on IEEE arithmetic: compile without -ffast-math"
+#if defined(__FAST_MATH__) || (defined(__FINITE_MATH_ONLY__) && __FINITE_MATH_ONLY__)
+#error "cuBOME's results rest on IEEE arithmetic: compile without -ffast-math and -ffinite-math-only"
 #endif
 
 #ifdef __CUDACC__
@@ -19,19 +19,19 @@
 #endif
 
 // The text is many small functions that pass lambdas: it is fast where all of them are inlined, registers included.
-#ifdef _MSC_VER
-#define CUBOME_INLINE CUBOME_HD __forceinline
-#define CUBOME_FLATTEN
-#else
 #define CUBOME_FLATTEN __attribute__((flatten))
 #define CUBOME_INLINE CUBOME_HD inline __attribute__((always_inline))
+
+// Loops whose number of trips turns out to be a constant are to be unrolled by nvcc: what they index are registers.
+#ifdef __CUDACC__
+#define CUBOME_UNROLL _Pragma("unroll")
+#else
+#define CUBOME_UNROLL
 #endif
 
 // One body, with everything it calls inlined into it.
 #if defined(__CUDACC__)
 #define CUBOME_OUT_OF_LINE CUBOME_HD __noinline__
-#elif defined(_MSC_VER)
-#define CUBOME_OUT_OF_LINE __declspec(noinline)
 #else
 #define CUBOME_OUT_OF_LINE __attribute__((noinline, flatten))
 #endif

@@ -59,6 +59,7 @@ CUBOME_INLINE void sum_rows(index first, M m, Term&& term, Use&& use) {
         for_each_index(m, [&](index j) { add(j, j % num_chains); });
     } else {
         index j = 0;
+        CUBOME_UNROLL
         for (; j + num_chains <= m; j += num_chains) unroll<num_chains>([&](index c) { add(j + c, c); });
         unroll<num_chains - 1>([&](index c) {
             if (j + c < m) add(j + c, c);
@@ -77,12 +78,18 @@ public:
     using real = Real;
     static constexpr index width = Width;
 
+    /// Whether a problem of these extents is compiled into its caller, wherever it is called.
+    template <class... E>
+    static constexpr bool inlines = (... && is_unrolled<E>);
+
     template <class E>
     using own = vector_storage<Real, E>;
     template <class E>
     using published = vector_storage<Real, E>;
     template <class R, class C>
     using own_rows = matrix_storage<Real, R, C>;
+    template <class R, class C>
+    using stored_rows = matrix_storage<Real, R, C>;
     template <class R, class C>
     using matrix = matrix_storage<Real, R, C>;
 

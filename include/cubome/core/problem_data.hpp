@@ -26,6 +26,8 @@ struct problem_data {
     template <class R, class C>
     using own_rows = typename Group::template own_rows<R, C>;
     template <class R, class C>
+    using stored_rows = typename Group::template stored_rows<R, C>;
+    template <class R, class C>
     using matrix = typename Group::template matrix<R, C>;
 };
 

@@ -59,12 +59,10 @@ struct cpu_variant {
                 full ? solve<true>::workspace_bytes(dims) : solve<false>::workspace_bytes(dims)};
     }
 
-    static void run(const batch_arguments<Scalar>& batch, bool full, std::int64_t first, std::int64_t last,
-                    void* workspace) {
-        if (full)
-            solve<true>::run(batch, first, last, workspace);
-        else
-            solve<false>::run(batch, first, last, workspace);
+    static std::int64_t run(const batch_arguments<Scalar>& batch, bool full, std::int64_t first, std::int64_t last,
+                            void* workspace) {
+        return full ? solve<true>::run(batch, first, last, workspace)
+                    : solve<false>::run(batch, first, last, workspace);
     }
 };
 
@@ -94,9 +92,11 @@ struct cpu_family {
         return result;
     }
 
-    static void run(const batch_arguments<Scalar>& batch, bool full, std::int64_t first, std::int64_t last,
-                    void* workspace) noexcept {
-        choose(batch.dims, [&](auto variant) { decltype(variant)::run(batch, full, first, last, workspace); });
+    static std::int64_t run(const batch_arguments<Scalar>& batch, bool full, std::int64_t first, std::int64_t last,
+                            void* workspace) noexcept {
+        std::int64_t result = 0;
+        choose(batch.dims, [&](auto variant) { result = decltype(variant)::run(batch, full, first, last, workspace); });
+        return result;
     }
 
     static constexpr cpu_functions<Scalar> functions{&plan, &run};

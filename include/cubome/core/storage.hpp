@@ -16,9 +16,12 @@ inline constexpr std::size_t too_many_bytes = ~std::size_t(0);
 
 /// Hands out pieces of a workspace. Without one it only counts, so that the same constructors measure and place; a
 /// count beyond what memory can have stays at `too_many_bytes`.
+///
+/// On a device there is a second, smaller space that all lanes are near to, shared memory; on the host it is empty.
 class arena {
 public:
-    CUBOME_HD explicit arena(void* workspace) : base_(static_cast<char*>(workspace)) {}
+    CUBOME_HD explicit arena(void* workspace, void* near = nullptr, std::size_t near_bytes = 0)
+        : base_(static_cast<char*>(workspace)), near_(static_cast<char*>(near)), near_bytes_(near_bytes) {}
 
     template <class T>
     CUBOME_HD T* take(std::int64_t count) {
@@ -31,11 +34,40 @@ public:
         return reinterpret_cast<T*>(piece);
     }
 
+    /// From the near space if there is room, else from the workspace.
+    /// @param is_certain there is room: the caller has made sure, and the compiler need not ask
+    template <class T>
+    CUBOME_HD T* take_near(std::int64_t count, bool is_certain) {
+        return is_certain || has_room(count, sizeof(T)) ? take_room<T>(count) : take<T>(count);
+    }
+    /// From the near space, or null.
+    template <class T>
+    CUBOME_HD T* take_near_only(std::int64_t count, bool is_certain) {
+        return is_certain || has_room(count, sizeof(T)) ? take_room<T>(count) : nullptr;
+    }
+
     CUBOME_HD std::size_t used() const { return used_; }
+    CUBOME_HD std::size_t near_used() const { return near_used_; }
 
 private:
+    static constexpr std::size_t near_alignment = 16;
+
+    CUBOME_HD bool has_room(std::int64_t count, std::size_t size) const {
+        return near_used_ <= near_bytes_ && static_cast<std::size_t>(count) <= (near_bytes_ - near_used_) / size;
+    }
+    template <class T>
+    CUBOME_HD T* take_room(std::int64_t count) {
+        char* piece = near_ + near_used_;
+        near_used_ +=
+            (static_cast<std::size_t>(count) * sizeof(T) + near_alignment - 1) / near_alignment * near_alignment;
+        return reinterpret_cast<T*>(piece);
+    }
+
     char* base_;
     std::size_t used_ = 0;
+    char* near_;
+    std::size_t near_bytes_;
+    std::size_t near_used_ = 0;
 };
 
 /// Elements that lie in the object itself where their number is a constant of at most this, else in the workspace.
@@ -136,8 +168,9 @@ CUBOME_INLINE void fill(vector_storage<Real, E>& to, Element&& element) {
 }
 template <class Real, class R, class C, class Element>
 CUBOME_INLINE void fill(matrix_storage<Real, R, C>& to, Element&& element) {
-    for (index i = 0; i < to.rows(); ++i)
-        for (index j = 0; j < to.columns(); ++j) to.set(i, j, element(std::int64_t(i) * to.columns() + j));
+    CUBOME_UNROLL
+    for (index i = 0; i < to.rows(); ++i) CUBOME_UNROLL
+    for (index j = 0; j < to.columns(); ++j) to.set(i, j, element(std::int64_t(i) * to.columns() + j));
 }
 
 CUBOME_END_NAMESPACE

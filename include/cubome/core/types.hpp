@@ -25,7 +25,7 @@ enum class box_rule : std::uint8_t {
 
 /// How the solve of one problem ended.
 enum class outcome : std::uint8_t {
-    not_run,           ///< the problem was never started
+    not_run,           ///< not begun: the caller had asked to stop
     converged,         ///< every tolerance that was set is met
     step_limit,        ///< all outer steps were made, or the gap tolerance was met by q̂ but not by the refined gap
     non_finite,        ///< a quantity became NaN or infinite; `quantity` names it

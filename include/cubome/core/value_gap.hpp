@@ -82,41 +82,51 @@ CUBOME_INLINE gradient_sums<Real> sum_gradients(const G& g, const Memory& w, Rea
     return {s[0], s[1], s[2], s[3], s[4], s[5]};
 }
 
-/// ‖x − P(x − ∇f − λ*∇q̂)‖² of one coordinate, added to acc.
-template <class Real>
-CUBOME_INLINE Real add_projected_step(Real acc, Real x, Real lower, Real upper, Real value_gradient, Real gap_gradient,
-                                      Real best_multiplier) {
-    const Real step = x - project(x - fma(best_multiplier, gap_gradient, value_gradient), lower, upper);
-    return fma(step, step, acc);
-}
-
 /// How far the iterate is from stationary, with the best multiplier instead of λ.
 ///
-///     s = max(0, ‖∇f‖² + λ*⟨∇f, ∇q̂⟩)                      without a box; equals ‖∇f + λ*∇q̂‖²
+///     s = ‖∇f + λ*∇q̂‖²                                   without a box
 ///     s = ‖x − P(x − ∇f − λ*∇q̂)‖²,  x = (v, θ)            with a box, over every coordinate
+///
+/// Summed from its terms: ‖∇f‖² + λ*⟨∇f, ∇q̂⟩ is the same number, but what is left of it near a solution is rounding.
 template <bool Full, class G, class Memory, class Real = typename G::real>
 CUBOME_INLINE Real stationarity(const G& g, const Memory& w, const gradient_sums<Real>& s) {
     const Real best = best_multiplier(s.alignment(), s.gap_norm());
     if constexpr (Full) {
         if (w.has_box) {
+            const auto add = [&](Real acc, Real x, Real lower, Real upper, Real value_gradient, Real gap_gradient) {
+                const Real step = x - project(x - fma(best, gap_gradient, value_gradient), lower, upper);
+                return fma(step, step, acc);
+            };
             return g.template sum<1>(
                 w.outer_dim,
                 [&](auto i, sums<Real, 1> acc) {
-                    acc[0] =
-                        add_projected_step(acc[0], Real(w.outer[i]), Real(w.outer_lower[i]), Real(w.outer_upper[i]),
-                                           Real(w.outer_value_gradient[i]), Real(w.outer_gap_gradient[i]), best);
+                    acc[0] = add(acc[0], Real(w.outer[i]), Real(w.outer_lower[i]), Real(w.outer_upper[i]),
+                                 Real(w.outer_value_gradient[i]), Real(w.outer_gap_gradient[i]));
                     return acc;
                 },
                 w.inner_dim,
                 [&](auto i, sums<Real, 1> acc) {
-                    acc[0] =
-                        add_projected_step(acc[0], Real(w.inner[i]), Real(w.inner_lower[i]), Real(w.inner_upper[i]),
-                                           Real(w.inner_value_gradient[i]), Real(w.inner_gap_gradient[i]), best);
+                    acc[0] = add(acc[0], Real(w.inner[i]), Real(w.inner_lower[i]), Real(w.inner_upper[i]),
+                                 Real(w.inner_value_gradient[i]), Real(w.inner_gap_gradient[i]));
                     return acc;
                 })[0];
         }
     }
-    return max(fma(best, s.alignment(), s.value_norm()), Real(scalar_of<Real>(0)));
+    const auto add = [&](Real acc, Real value_gradient, Real gap_gradient) {
+        const Real direction = fma(best, gap_gradient, value_gradient);
+        return fma(direction, direction, acc);
+    };
+    return g.template sum<1>(
+        w.outer_dim,
+        [&](auto i, sums<Real, 1> acc) {
+            acc[0] = add(acc[0], Real(w.outer_value_gradient[i]), Real(w.outer_gap_gradient[i]));
+            return acc;
+        },
+        w.inner_dim,
+        [&](auto i, sums<Real, 1> acc) {
+            acc[0] = add(acc[0], Real(w.inner_value_gradient[i]), Real(w.inner_gap_gradient[i]));
+            return acc;
+        })[0];
 }
 
 CUBOME_END_NAMESPACE

@@ -153,12 +153,17 @@ public:
     using real = Pack;
     static constexpr index width = real_traits<Pack>::lanes;
 
+    template <class... E>
+    static constexpr bool inlines = (... && is_unrolled<E>);
+
     template <class E>
     using own = vector_lanes<Pack, E>;
     template <class E>
     using published = vector_lanes<Pack, E>;
     template <class R, class C>
     using own_rows = row_lanes<Pack, R, C>;
+    template <class R, class C>
+    using stored_rows = row_lanes<Pack, R, C>;
     template <class R, class C>
     using matrix = matrix_lanes<Pack, R, C>;
 

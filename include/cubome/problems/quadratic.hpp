@@ -18,7 +18,7 @@ struct quadratic {
     using outer_vector = typename Data::template own<outer_extent_type>;
     using inner_vector = typename Data::template own<inner_extent_type>;
     template <class R, class C>
-    using rows = typename Data::template own_rows<R, C>;
+    using stored_rows = typename Data::template stored_rows<R, C>;
     using coupling = typename Data::template matrix<outer_extent_type, inner_extent_type>;
 
     CUBOME_HD quadratic(arena& memory, const std::int64_t* dims)
@@ -141,11 +141,11 @@ struct quadratic {
 
     [[no_unique_address]] outer_extent_type outer_dim;
     [[no_unique_address]] inner_extent_type inner_dim;
-    rows<inner_extent_type, inner_extent_type> H;
+    typename Data::template own_rows<inner_extent_type, inner_extent_type> H;
     optional<coupling> C;
     optional<inner_vector> b;
-    optional<rows<inner_extent_type, inner_extent_type>> P;
-    optional<rows<outer_extent_type, outer_extent_type>> S;
+    optional<stored_rows<inner_extent_type, inner_extent_type>> P;
+    optional<stored_rows<outer_extent_type, outer_extent_type>> S;
     optional<coupling> K;
     optional<inner_vector> p;
     optional<outer_vector> s;
