@@ -22,11 +22,14 @@
 #define CUBOME_FLATTEN __attribute__((flatten))
 #define CUBOME_INLINE CUBOME_HD inline __attribute__((always_inline))
 
-// Loops whose number of trips turns out to be a constant are to be unrolled by nvcc: what they index are registers.
+// Loops that nvcc is to unroll where the number of trips turns out to be a constant, since what they index are
+// registers, and loops that it is not to.
 #ifdef __CUDACC__
 #define CUBOME_UNROLL _Pragma("unroll")
+#define CUBOME_NO_UNROLL _Pragma("unroll 1")
 #else
 #define CUBOME_UNROLL
+#define CUBOME_NO_UNROLL
 #endif
 
 // One body, with everything it calls inlined into it.
