@@ -13,6 +13,7 @@ for argument in "$@"; do
 done
 
 configure_release
+fetch_cuda_tools
 say "building"
 cmake --build "$release_dir"
 say "testing"

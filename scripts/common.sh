@@ -81,3 +81,14 @@ configure_release() {
     cmake -S "$root" -B "$release_dir" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCUBOME_WERROR="${CUBOME_WERROR:-OFF}" -DCUBOME_CUDA="$cuda" \
         -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_EXAMPLES=ON -DCUBOME_BENCH=ON
 }
+
+# NVIDIA's disassembler, for the tests of the kernels' budgets. Without it, or without the network, they are skipped.
+cuda_tools_dir="$root/build/cuda_tools"
+fetch_cuda_tools() {
+    grep -q '^CUBOME_CUOBJDUMP:' "$release_dir/CMakeCache.txt" || return 0
+    [[ -x "$cuda_tools_dir/nvidia/cu13/bin/cuobjdump" ]] && return 0
+    say "fetching cuobjdump and nvdisasm from PyPI"
+    python3 -m pip --version >/dev/null 2>&1 || (install_missing python3-pip:pip3) || return 0
+    python3 -m pip install --quiet --no-deps --disable-pip-version-check --target "$cuda_tools_dir" \
+        nvidia-cuda-cuobjdump==13.2.86 nvidia-cuda-nvdisasm==13.2.86 || say "not to be had: the budgets will be skipped"
+}

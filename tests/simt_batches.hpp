@@ -221,7 +221,9 @@ void solve_on_device(batch<Family, typename Mapping::group::real>& b, const laun
     for (std::int64_t launch = 0; !problems.empty(); ++launch) {
         constexpr std::int64_t for_ever = std::numeric_limits<std::int64_t>::max();
         const std::int64_t first = launch * plan.steps;
-        a.part = cubome::launch_part(first, plan.steps == 0 ? for_ever : first + plan.steps, launch == plan.stop_after);
+        a.first_step = first;
+        a.end_step = plan.steps == 0 ? for_ever : first + plan.steps;
+        a.is_cancelled = launch == plan.stop_after;
         const auto count = static_cast<std::int64_t>(problems.size());
         a.problems = problems.data();
         a.num_problems = &count;

@@ -180,6 +180,14 @@ private:
     std::int64_t best_iteration_[access::size];
 };
 
+/// Several functions as one.
+template <class... F>
+struct overloads : F... {
+    using F::operator()...;
+};
+template <class... F>
+overloads(F...) -> overloads<F...>;
+
 /// Solves the problems of a family that one group's lanes hold.
 template <class Group, class Family, bool Full, class... Extents>
 class problem_solve {
@@ -264,13 +272,6 @@ private:
                                        },
                                        [&](const char*, auto& storage) { load(storage); }});
     }
-
-    template <class... F>
-    struct overloads : F... {
-        using F::operator()...;
-    };
-    template <class... F>
-    overloads(F...) -> overloads<F...>;
 
     static CUBOME_INLINE problem_parameters<real> load_parameters(const batch_type& batch, const access& lanes) {
         const auto get = [&](const strided<const scalar>& s) {

@@ -3,6 +3,7 @@
 
 #include "cubome/core/problem_solve.hpp"
 #include "cubome/cuda/block_group.cuh"
+#include "cubome/cuda/launch.hpp"
 
 /// The kernel: every group of lanes solves one problem after another, all iterations of it, or those of one launch.
 CUBOME_BEGIN_NAMESPACE
@@ -85,39 +86,22 @@ class lane_access<block_group<Real, Width>> : public device_access<block_group<R
     using device_access<block_group<Real, Width>>::device_access;
 };
 
-/// The iterations [first, end) of a solve; its end, too, if that comes first.
+/// The iterations of one launch.
+template <class Real>
 class launch_part {
 public:
-    launch_part() = default;
-    CUBOME_HD launch_part(std::int64_t first, std::int64_t end, bool is_cancelled)
-        : first_(first), end_(end), is_cancelled_(is_cancelled) {}
+    CUBOME_INLINE explicit launch_part(const launch_arguments<Real>& a) : a_(a) {}
 
-    CUBOME_INLINE std::int64_t first_step() const { return first_; }
-    CUBOME_INLINE bool pauses(std::int64_t step) const { return step >= end_; }
-    CUBOME_INLINE bool should_stop() const { return is_cancelled_; }
+    CUBOME_INLINE std::int64_t first_step() const { return a_.first_step; }
+    CUBOME_INLINE bool pauses(std::int64_t step) const { return step >= a_.end_step; }
+    CUBOME_INLINE bool should_stop() const { return a_.is_cancelled; }
 
 private:
-    std::int64_t first_ = 0;
-    std::int64_t end_ = 0;
-    bool is_cancelled_ = false;
+    const launch_arguments<Real>& a_;
 };
 
-/// What a launch is told. All pointers are the device's.
-template <class Scalar>
-struct launch_arguments {
-    batch_arguments<Scalar> batch;  ///< but for what only the host reads: dims and cancel
-    std::int64_t dims[problem_runner<Scalar>::max_dims] = {};
-    launch_part part;
-
-    const std::int64_t* problems = nullptr;      ///< the problems that are still to be solved; null: all
-    const std::int64_t* num_problems = nullptr;  ///< how many there are
-    std::int64_t max_problems = 0;               ///< how many there are where num_problems is null
-    std::uint8_t* is_paused = nullptr;           ///< by problem, written; null in a launch of all iterations
-
-    char* workspace = nullptr;        ///< workspace_bytes for each group of the grid
-    std::size_t workspace_bytes = 0;  ///< of one group
-    std::size_t near_bytes = 0;       ///< shared memory of one group
-};
+// How many blocks a multiprocessor is to hold decides how many registers a thread may have: as few blocks as it takes
+// for nothing to spill.
 
 /// One problem per thread.
 template <class Real, index Threads = 128>
@@ -125,7 +109,10 @@ struct thread_mapping {
     using group = serial_group<Real>;
     static constexpr index lanes = 1;
     static constexpr index threads_per_block = Threads;
-    static constexpr index blocks_per_sm = 8;
+    static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
+        constexpr bool is_wide = sizeof(Real) > 4;
+        return full ? (is_wide ? 2 : 3) : (is_wide ? 4 : 7);
+    }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
     static CUBOME_INLINE lane_access<group> access(const group&, std::int64_t problem) { return {problem, 1}; }
@@ -138,7 +125,10 @@ struct tile_mapping {
     using group = tile_group<Real, Width>;
     static constexpr index lanes = Width;
     static constexpr index threads_per_block = Threads;
-    static constexpr index blocks_per_sm = 4;
+    static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
+        constexpr bool is_wide = sizeof(Real) > 4;
+        return full || is_wide || !is_constant ? 2 : 3;
+    }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
     static CUBOME_INLINE lane_access<group> access(const group& g, std::int64_t problem) { return {g, problem}; }
@@ -151,7 +141,7 @@ struct block_mapping {
     using group = block_group<Real, Width>;
     static constexpr index lanes = Width;
     static constexpr index threads_per_block = Width;
-    static constexpr index blocks_per_sm = 2;
+    static constexpr index blocks_per_sm(bool, bool) { return 2; }
 
     static CUBOME_INLINE group make_group(char* shared) { return group(reinterpret_cast<Real*>(shared)); }
     static CUBOME_INLINE lane_access<group> access(const group& g, std::int64_t problem) { return {g, problem}; }
@@ -172,18 +162,20 @@ CUBOME_INLINE void solve_problems(const launch_arguments<typename Mapping::group
     const arena pieces(a.workspace + group_rank * static_cast<std::int64_t>(a.workspace_bytes),
                        shared + Mapping::exchange_bytes + group_in_block * a.near_bytes, a.near_bytes);
 
+    const launch_part<typename Mapping::group::real> part(a);
     const std::int64_t count = a.num_problems == nullptr ? a.max_problems : *a.num_problems;
     for (std::int64_t i = group_rank; i < count; i += num_groups) {
         const std::int64_t problem = a.problems == nullptr ? i : a.problems[i];
         const auto lanes = Mapping::access(g, problem);
-        const bool is_paused = solve::solve(g, a.batch, lanes, pieces, a.dims, i == group_rank, a.part);
+        const bool is_paused = solve::solve(g, a.batch, lanes, pieces, a.dims, i == group_rank, part);
         if (a.is_paused != nullptr && lanes.count() > 0) a.is_paused[problem] = is_paused;
     }
 }
 
 #ifdef __CUDACC__
 template <class Mapping, class Family, bool Full, class... Extents>
-__global__ void __launch_bounds__(Mapping::threads_per_block, Mapping::blocks_per_sm)
+__global__ void __launch_bounds__(Mapping::threads_per_block,
+                                  Mapping::blocks_per_sm(Full, (... && Extents::is_constant)))
     solve_kernel(const __grid_constant__ launch_arguments<typename Mapping::group::real> arguments) {
     solve_problems<Mapping, Family, Full, Extents...>(arguments);
 }

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cubome/problem_runner.hpp"
+
+/// What passes between a kernel and whoever launches it: plain data, which a host compiler can read.
+namespace cubome {
+
+/// What a launch is told. All pointers are the device's. It makes the iterations [first_step, end_step) of each
+/// problem, and its end if that comes first.
+template <class Real>
+struct launch_arguments {
+    batch_arguments<Real> batch;  ///< but for what only the host reads: dims and cancel
+    std::int64_t dims[problem_runner<Real>::max_dims] = {};
+
+    std::int64_t first_step = 0;
+    std::int64_t end_step = 0;
+    bool is_cancelled = false;  ///< the caller wants to stop: what is still under way ends as `cancelled`
+
+    const std::int64_t* problems = nullptr;      ///< the problems that are still to be solved; null: all
+    const std::int64_t* num_problems = nullptr;  ///< how many there are
+    std::int64_t max_problems = 0;               ///< how many there are where num_problems is null
+    std::uint8_t* is_paused = nullptr;           ///< by problem, written; null in a launch of all iterations
+
+    char* workspace = nullptr;        ///< workspace_bytes for each group of the grid
+    std::size_t workspace_bytes = 0;  ///< of one group
+    std::size_t near_bytes = 0;       ///< shared memory of one group
+};
+
+/// How a runner solves problems of given dimensions on a device. A function of dimensions and precision alone.
+struct cuda_plan {
+    const char* mapping = "";  ///< "thread", "tile" or "block"
+    int lanes = 1;             ///< that work on one problem
+    int threads_per_block = 1;
+    std::size_t shared_bytes = 0;     ///< dynamic, of a block
+    std::size_t near_bytes = 0;       ///< of it, for each group of lanes
+    std::size_t workspace_bytes = 0;  ///< of each group of lanes
+    const void* kernel = nullptr;     ///< takes one launch_arguments; its grid is one-dimensional, of any size
+};
+
+/// A family's CUDA half. `full` is the text with momentum, box, best and trace.
+template <class Real>
+struct cuda_functions {
+    cuda_plan (*plan)(const std::int64_t* dims, bool full) noexcept;
+};
+
+}  // namespace cubome

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cubome/cuda/solve_kernel.cuh"
+
+/// Makes the CUDA half of a family's table: for the shipped ones, and for a user's own in a .cu of theirs.
+CUBOME_BEGIN_NAMESPACE
+
+/// Shared memory that the arrays of one problem may take where their extents are known at run time only. Four tiles of
+/// 12 KiB are the 48 that every device gives a block unasked. 96, and what constant extents take, must be asked for:
+/// they leave room for two blocks on a multiprocessor of compute capability 9.0, and for one on those of 8.x.
+inline constexpr std::size_t tile_near_bytes = 12 * 1024;
+inline constexpr std::size_t block_near_bytes = 96 * 1024;
+
+/// Problems of run-time extents up to this go to a tile of a warp, larger ones to a block.
+inline constexpr std::int64_t largest_tile_extent = 64;
+
+/// The CUDA half of a family for given extents and lanes.
+template <class Family, class Mapping, class... Extents>
+struct cuda_variant {
+    using scalar = typename Mapping::group::real;
+
+    static bool serves(const std::int64_t* dims) {
+        int k = 0;
+        return (... && (!Extents::is_constant || dims[k++] == Extents::constant));
+    }
+
+    static cuda_plan plan(const std::int64_t* dims, bool full) {
+        constexpr std::size_t near_limit = Mapping::lanes > 32 ? block_near_bytes : tile_near_bytes;
+        static char nowhere[1];
+        arena counter(nullptr, nowhere, near_limit);
+        cuda_plan result;
+        result.mapping = Mapping::lanes == 1 ? "thread" : Mapping::lanes <= 32 ? "tile" : "block";
+        result.lanes = Mapping::lanes;
+        result.threads_per_block = Mapping::threads_per_block;
+        if (full) {
+            problem_solve<typename Mapping::group, Family, true, Extents...>::measure(counter, dims);
+            result.kernel = reinterpret_cast<const void*>(&solve_kernel<Mapping, Family, true, Extents...>);
+        } else {
+            problem_solve<typename Mapping::group, Family, false, Extents...>::measure(counter, dims);
+            result.kernel = reinterpret_cast<const void*>(&solve_kernel<Mapping, Family, false, Extents...>);
+        }
+        result.near_bytes = counter.near_used();
+        result.workspace_bytes = counter.used();
+        constexpr std::size_t groups_per_block = Mapping::threads_per_block / Mapping::lanes;
+        result.shared_bytes = Mapping::exchange_bytes + groups_per_block * result.near_bytes;
+        return result;
+    }
+};
+
+/// The variants of run-time extents, as many as the family has.
+template <class Scalar, class Family, class Indices = std::make_integer_sequence<index, Family::num_extents>>
+struct run_time_variants;
+template <class Scalar, class Family, index... I>
+struct run_time_variants<Scalar, Family, std::integer_sequence<index, I...>> {
+    template <index>
+    struct any {
+        using type = extent<dynamic>;
+    };
+    using tile = cuda_variant<Family, tile_mapping<Scalar, 32>, typename any<I>::type...>;
+    using block = cuda_variant<Family, block_mapping<Scalar, 128>, typename any<I>::type...>;
+};
+
+/// A family's CUDA half: the variants with constant extents first, then those of run-time extents. A family without
+/// extents, whose sizes are all fixed, has a thread for each problem.
+template <class Scalar, class Family, class... Constant>
+struct cuda_family {
+    static cuda_plan plan(const std::int64_t* dims, bool full) noexcept {
+        cuda_plan result;
+        if ((... || (Constant::serves(dims) && (result = Constant::plan(dims, full), true)))) return result;
+        if constexpr (Family::num_extents == 0) {
+            return cuda_variant<Family, thread_mapping<Scalar>>::plan(dims, full);
+        } else {
+            using variants = run_time_variants<Scalar, Family>;
+            std::int64_t largest = 0;
+            for (int k = 0; k < Family::num_extents; ++k) largest = dims[k] > largest ? dims[k] : largest;
+            return largest <= largest_tile_extent ? variants::tile::plan(dims, full)
+                                                  : variants::block::plan(dims, full);
+        }
+    }
+
+    static constexpr cuda_functions<Scalar> functions{&plan};
+};
+
+CUBOME_END_NAMESPACE
