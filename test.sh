@@ -5,13 +5,16 @@
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/common.sh"
 
 which_tests=(-LE long)
+is_long=
 for argument in "$@"; do
     case "$argument" in
-        --long) which_tests=() ;;
+        --long) which_tests=() && is_long=yes ;;
         *) die "unknown argument '$argument'; usage: test.sh [--long]" ;;
     esac
 done
 
+# Each architecture of the kernels takes minutes to compile: one of them in every run, all in the long one.
+if [[ -z "$is_long" ]]; then export CUDAARCHS="${CUDAARCHS:-90-real}"; fi
 configure_release
 fetch_cuda_tools
 say "building"

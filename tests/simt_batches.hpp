@@ -209,6 +209,7 @@ void solve_on_device(batch<Family, typename Mapping::group::real>& b, const laun
     a.batch.dims = nullptr;
     for (std::size_t d = 0; d < b.dims.size(); ++d) a.dims[d] = b.dims[d];
     a.near_bytes = counter.near_used();
+    a.near_limit = plan.near_bytes;
     a.workspace_bytes = counter.used();
     const std::int64_t num_groups = plan.num_blocks * groups_per_block;
     const lane_memory workspace(a.workspace_bytes * static_cast<std::size_t>(num_groups));

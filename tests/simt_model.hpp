@@ -29,13 +29,12 @@ public:
     static constexpr int num_widths = 6;  // 1, 2, 4 … 32 lanes
     static constexpr int max_words = 12;  // six sums of doubles
 
-    explicit block_model(index num_threads) : num_threads_(num_threads), everybody_(num_threads), slots_(num_threads) {
+    explicit block_model(index num_threads) : everybody_(num_threads), slots_(num_threads) {
         for (index first = 0; first < num_threads; first += warp_size)
             for (index width = 1; width <= warp_size; width *= 2)
                 for (index at = 0; at < warp_size; at += width) tiles_.emplace_back(width);
     }
 
-    index num_threads() const { return num_threads_; }
     void sync() { everybody_.arrive_and_wait(); }
     void sync(index thread, lane_mask mask) { tile(thread, mask).arrive_and_wait(); }
 
@@ -73,7 +72,6 @@ private:
         return tiles_[static_cast<std::size_t>(thread / warp_size * (2 * warp_size - 1) + in_warp)];
     }
 
-    index num_threads_;
     std::barrier<> everybody_;
     std::deque<std::barrier<>> tiles_;
     std::vector<slot> slots_;
@@ -92,9 +90,6 @@ inline thread_local place here;
 
 inline index thread_rank() {
     return here.thread;
-}
-inline index num_threads() {
-    return here.block->num_threads();
 }
 inline std::int64_t block_rank() {
     return here.block_rank;
@@ -174,7 +169,7 @@ public:
         num_blocks_ = num_blocks;
         // Exactly as large as was asked for: an address sanitizer sees what reaches past it.
         shared_.reset(new (std::align_val_t(16)) char[shared_bytes]);
-        std::memset(shared_.get(), 0x7f, shared_bytes);  // NaNs where zeros should not be counted on
+        shared_bytes_ = shared_bytes;
         gate_.arrive_and_wait();
         gate_.arrive_and_wait();
     }
@@ -192,6 +187,8 @@ private:
                 // Lanes that were in one tile need not have made as many calls as those that are now.
                 block_.forget_words(thread);
                 here = {&block_, thread, b, num_blocks_, shared_.get(), 0};
+                // NaNs where zeros, or the block before, should not be counted on
+                if (thread == 0) std::memset(shared_.get(), 0x7f, shared_bytes_);
                 block_.sync();
                 kernel_();
                 block_.sync();
@@ -204,6 +201,7 @@ private:
     std::int64_t num_blocks_ = 0;
     std::function<void()> kernel_;
     std::unique_ptr<char[], aligned_delete> shared_;
+    std::size_t shared_bytes_ = 0;
     std::barrier<> gate_;
     std::vector<std::thread> threads_;
 };

@@ -34,6 +34,10 @@ TYPED_TEST(Simt, TilesOfConstantExtentsHaveTheBitsOfTheirLanesInTurn) {
     expect_equal_bits<tile<TypeParam, 4>, quadratic_family, false, extent<8>, extent<8>>({8, 8}, 19, 0, 2);
     expect_equal_bits<tile<TypeParam, 8>, quadratic_family, false, extent<16>, extent<16>>({16, 16}, 9, 1, 3);
     expect_equal_bits<tile<TypeParam, 32>, quadratic_family, false, extent<32>, extent<32>>({32, 32}, 3, 1, 4);
+    // Two warps in a block, and a constant extent beside one of run time.
+    using two_warps = cubome::tile_mapping<TypeParam, 4, 64>;
+    expect_equal_bits<two_warps, quadratic_family, true, extent<8>, extent<8>>({8, 8}, 35, 1, 7);
+    expect_equal_bits<tile<TypeParam, 32>, quadratic_family, false, extent<24>, any>({24, 12}, 3, 1, 8);
     // Extents that the width does not divide.
     expect_equal_bits<tile<TypeParam, 4>, quadratic_family, true, extent<7>, extent<5>>({7, 5}, 11, 1, 5);
     expect_equal_bits<tile<TypeParam, 8>, problems::coreset_family, true, extent<13>, extent<3>>({13, 3}, 7, 1, 6);

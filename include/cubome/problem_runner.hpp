@@ -71,7 +71,7 @@ struct problem_parameters {
     T tol_gap{};
 };
 
-/// A whole batch, as the CPU backend hands it to a runner. Validated: sizes agree, nothing required is null.
+/// A whole batch, as a backend hands it to a runner. Validated: sizes agree, nothing required is null.
 template <class Real>
 struct batch_arguments {
     const std::int64_t* dims = nullptr;

@@ -17,7 +17,7 @@ import sys
 
 SKIPPED = 77
 MARGIN = 1.1
-FP64 = re.compile(r"^(DADD|DMUL|DFMA|DSETP|DMNMX|DMMA|MUFU\.\w*64H?)")
+FP64 = re.compile(r"^(DADD|DMUL|DFMA|DSETP|DMNMX|DMMA|MUFU\.\w*64H?|(F2F|I2F|F2I)\S*F64)")
 LOCAL = re.compile(r"^(LDL|STL)")
 
 

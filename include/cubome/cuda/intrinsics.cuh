@@ -30,10 +30,6 @@ CUBOME_INLINE index thread_rank() {
     CUBOME_ON_DEVICE(return static_cast<index>(threadIdx.x);)
     return 0;
 }
-CUBOME_INLINE index num_threads() {
-    CUBOME_ON_DEVICE(return static_cast<index>(blockDim.x);)
-    return 1;
-}
 CUBOME_INLINE std::int64_t block_rank() {
     CUBOME_ON_DEVICE(return blockIdx.x;)
     return 0;

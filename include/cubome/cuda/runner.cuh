@@ -6,10 +6,10 @@
 /// Makes the CUDA half of a family's table: for the shipped ones, and for a user's own in a .cu of theirs.
 CUBOME_BEGIN_NAMESPACE
 
-/// Shared memory that the arrays of one problem may take where their extents are known at run time only. Four tiles of
-/// 12 KiB are the 48 that every device gives a block unasked. 96, and what constant extents take, must be asked for:
-/// they leave room for two blocks on a multiprocessor of compute capability 9.0, and for one on those of 8.x.
-inline constexpr std::size_t tile_near_bytes = 12 * 1024;
+/// Shared memory that a block's arrays of run-time extents may take: where several tiles share it, the 48 KiB that
+/// every device gives unasked; else 96. Those, and what constant extents take, must be asked for: they leave room for
+/// two blocks on a multiprocessor of compute capability 9.0, and for one on those of 8.x.
+inline constexpr std::size_t tiles_near_bytes = 48 * 1024;
 inline constexpr std::size_t block_near_bytes = 96 * 1024;
 
 /// Problems of run-time extents up to this go to a tile of a warp, larger ones to a block.
@@ -20,13 +20,16 @@ template <class Family, class Mapping, class... Extents>
 struct cuda_variant {
     using scalar = typename Mapping::group::real;
 
+    static constexpr std::size_t groups_per_block = Mapping::threads_per_block / Mapping::lanes;
+    static constexpr std::size_t near_limit =
+        Mapping::lanes > 32 ? block_near_bytes : tiles_near_bytes / groups_per_block / 16 * 16;
+
     static bool serves(const std::int64_t* dims) {
-        int k = 0;
-        return (... && (!Extents::is_constant || dims[k++] == Extents::constant));
+        int k = -1;
+        return (... && (++k, !Extents::is_constant || dims[k] == Extents::constant));
     }
 
     static cuda_plan plan(const std::int64_t* dims, bool full) {
-        constexpr std::size_t near_limit = Mapping::lanes > 32 ? block_near_bytes : tile_near_bytes;
         static char nowhere[1];
         arena counter(nullptr, nowhere, near_limit);
         cuda_plan result;
@@ -41,8 +44,8 @@ struct cuda_variant {
             result.kernel = reinterpret_cast<const void*>(&solve_kernel<Mapping, Family, false, Extents...>);
         }
         result.near_bytes = counter.near_used();
+        result.near_limit = near_limit;
         result.workspace_bytes = counter.used();
-        constexpr std::size_t groups_per_block = Mapping::threads_per_block / Mapping::lanes;
         result.shared_bytes = Mapping::exchange_bytes + groups_per_block * result.near_bytes;
         return result;
     }

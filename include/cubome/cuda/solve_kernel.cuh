@@ -100,8 +100,11 @@ private:
     const launch_arguments<Real>& a_;
 };
 
-// How many blocks a multiprocessor is to hold decides how many registers a thread may have: as few blocks as it takes
-// for nothing to spill.
+// How many threads a multiprocessor is to hold decides how many registers each may have: as few as it takes for nothing
+// to spill.
+constexpr index at_least_one(index blocks) {
+    return blocks > 0 ? blocks : 1;
+}
 
 /// One problem per thread.
 template <class Real, index Threads = 128>
@@ -111,7 +114,7 @@ struct thread_mapping {
     static constexpr index threads_per_block = Threads;
     static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
         constexpr bool is_wide = sizeof(Real) > 4;
-        return full ? (is_wide ? 2 : 3) : (is_wide ? 4 : 7);
+        return at_least_one((full ? (is_wide ? 256 : 384) : (is_wide ? 512 : 896)) / Threads);
     }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
@@ -127,7 +130,7 @@ struct tile_mapping {
     static constexpr index threads_per_block = Threads;
     static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
         constexpr bool is_wide = sizeof(Real) > 4;
-        return full || is_wide || !is_constant ? 2 : 3;
+        return at_least_one((full || is_wide || !is_constant ? 256 : 384) / Threads);
     }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
@@ -141,7 +144,7 @@ struct block_mapping {
     using group = block_group<Real, Width>;
     static constexpr index lanes = Width;
     static constexpr index threads_per_block = Width;
-    static constexpr index blocks_per_sm(bool, bool) { return 2; }
+    static constexpr index blocks_per_sm(bool, bool) { return at_least_one(256 / Width); }
 
     static CUBOME_INLINE group make_group(char* shared) { return group(reinterpret_cast<Real*>(shared)); }
     static CUBOME_INLINE lane_access<group> access(const group& g, std::int64_t problem) { return {g, problem}; }
@@ -160,7 +163,7 @@ CUBOME_INLINE void solve_problems(const launch_arguments<typename Mapping::group
     char* const shared = simt::shared_memory();
     const auto g = Mapping::make_group(shared);
     const arena pieces(a.workspace + group_rank * static_cast<std::int64_t>(a.workspace_bytes),
-                       shared + Mapping::exchange_bytes + group_in_block * a.near_bytes, a.near_bytes);
+                       shared + Mapping::exchange_bytes + group_in_block * a.near_bytes, a.near_limit);
 
     const launch_part<typename Mapping::group::real> part(a);
     const std::int64_t count = a.num_problems == nullptr ? a.max_problems : *a.num_problems;
