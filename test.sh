@@ -14,8 +14,9 @@ for argument in "$@"; do
 done
 
 # Each architecture of the kernels takes minutes to compile: one of them in every run, all in the long one.
-if [[ -z "$is_long" ]]; then export CUDAARCHS="${CUDAARCHS:-90-real}"; fi
-configure_release
+architectures="${CUDAARCHS:-90-real}"
+if [[ -n "$is_long" ]]; then architectures="${CUDAARCHS:-80-real;90}"; fi
+configure_release -DCMAKE_CUDA_ARCHITECTURES="$architectures"
 fetch_cuda_tools
 say "building"
 cmake --build "$release_dir"

@@ -73,13 +73,13 @@ fi
 
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 
-# One folder for run.sh and test.sh: the library is compiled once.
+# One folder for run.sh and test.sh: the library is compiled once. Takes further options for CMake.
 configure_release() {
     install_missing "${build_packages[@]}"
     check_versions
     say "configuring $release_dir"
     cmake -S "$root" -B "$release_dir" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCUBOME_WERROR="${CUBOME_WERROR:-OFF}" -DCUBOME_CUDA="$cuda" \
-        -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_EXAMPLES=ON -DCUBOME_BENCH=ON
+        -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_EXAMPLES=ON -DCUBOME_BENCH=ON "$@"
 }
 
 # NVIDIA's disassembler, for the tests of the kernels' budgets. Without it, or without the network, they are skipped.
