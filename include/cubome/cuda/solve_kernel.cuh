@@ -4,6 +4,7 @@
 #include "cubome/core/problem_solve.hpp"
 #include "cubome/cuda/block_group.cuh"
 #include "cubome/cuda/launch.hpp"
+#include "cubome/cuda/tile_group.cuh"
 
 /// The kernel: every group of lanes solves one problem after another, all iterations of it, or those of one launch.
 CUBOME_BEGIN_NAMESPACE
