@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cubome/families.hpp"
 
-#include "cubome/core/runner.hpp"
+#include "cubome/core/family.hpp"
 #include "cubome/problems/coreset.hpp"
 #include "cubome/problems/degenerate.hpp"
 #include "cubome/problems/linear_model.hpp"
 #include "cubome/problems/minimax.hpp"
 #include "cubome/problems/quadratic.hpp"
 #include "host/cpu/families.hpp"
+#ifdef CUBOME_HAS_CUDA
+#include "kernels/families.hpp"
+#endif
 
 namespace cubome {
 namespace {
@@ -15,21 +18,22 @@ namespace {
 template <class Real>
 using cpu_half = const cpu_functions<Real>* (*)();
 
-/// The table of a shipped family: its description, and its CPU half for each instruction set of this build.
+template <class Real>
+using cuda_half = const cuda_functions<Real>* (*)();
+
+/// The table of a shipped family: its description, its CPU half for each instruction set of this build, and its CUDA
+/// half.
 template <class Real, class Family>
-problem_runner<Real> describe(cpu_half<Real> baseline, cpu_half<Real> avx2, cpu_half<Real> avx512) {
-    problem_runner<Real> result;
-    result.name = Family::name;
-    result.num_dims = Family::num_dims;
-    result.dim_names = Family::dim_names;
-    result.check = &Family::check;
-    result.layout = &layout_of<Real, Family>;
+problem_runner<Real> describe(cpu_half<Real> baseline, cpu_half<Real> avx2, cpu_half<Real> avx512,
+                              cuda_half<Real> cuda) {
+    auto result = cubome::describe<Real, Family>();
     const auto set = [&](instruction_set which, cpu_half<Real> half) {
         result.cpu[static_cast<int>(which)] = half == nullptr ? nullptr : half();
     };
     set(instruction_set::baseline, baseline);
     set(instruction_set::avx2, avx2);
     set(instruction_set::avx512, avx512);
+    if (cuda != nullptr) result.cuda = cuda();
     return result;
 }
 
@@ -44,22 +48,28 @@ problem_runner<Real> describe(cpu_half<Real> baseline, cpu_half<Real> avx2, cpu_
 #define CUBOME_IF_AVX512(name) nullptr
 #endif
 
-#define CUBOME_RUNNER(family)                                                        \
-    template <class Real>                                                            \
-    const problem_runner<Real>& family##_runner();                                   \
-    template <>                                                                      \
-    const problem_runner<float>& family##_runner<float>() {                          \
-        static const auto runner = describe<float, problems::family##_family>(       \
-            &detail::family##_float_baseline, CUBOME_IF_AVX2(family##_float_avx2),   \
-            CUBOME_IF_AVX512(family##_float_avx512));                                \
-        return runner;                                                               \
-    }                                                                                \
-    template <>                                                                      \
-    const problem_runner<double>& family##_runner<double>() {                        \
-        static const auto runner = describe<double, problems::family##_family>(      \
-            &detail::family##_double_baseline, CUBOME_IF_AVX2(family##_double_avx2), \
-            CUBOME_IF_AVX512(family##_double_avx512));                               \
-        return runner;                                                               \
+#ifdef CUBOME_HAS_CUDA
+#define CUBOME_IF_CUDA(name) &detail::name
+#else
+#define CUBOME_IF_CUDA(name) nullptr
+#endif
+
+#define CUBOME_RUNNER(family)                                                                \
+    template <class Real>                                                                    \
+    const problem_runner<Real>& family##_runner();                                           \
+    template <>                                                                              \
+    const problem_runner<float>& family##_runner<float>() {                                  \
+        static const auto runner = describe<float, problems::family##_family>(               \
+            &detail::family##_float_baseline, CUBOME_IF_AVX2(family##_float_avx2),           \
+            CUBOME_IF_AVX512(family##_float_avx512), CUBOME_IF_CUDA(family##_float_cuda));   \
+        return runner;                                                                       \
+    }                                                                                        \
+    template <>                                                                              \
+    const problem_runner<double>& family##_runner<double>() {                                \
+        static const auto runner = describe<double, problems::family##_family>(              \
+            &detail::family##_double_baseline, CUBOME_IF_AVX2(family##_double_avx2),         \
+            CUBOME_IF_AVX512(family##_double_avx512), CUBOME_IF_CUDA(family##_double_cuda)); \
+        return runner;                                                                       \
     }
 CUBOME_RUNNER(coreset)
 CUBOME_RUNNER(minimax)

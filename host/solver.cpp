@@ -3,7 +3,9 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <iterator>
 #include <limits>
+#include <memory>
 #include <new>
 #include <string>
 #include <thread>
@@ -11,6 +13,7 @@
 
 #include "cubome/error.hpp"
 #include "host/cpu_backend.hpp"
+#include "host/cuda_backend.hpp"
 #include "host/validate.hpp"
 
 namespace cubome {
@@ -39,9 +42,7 @@ backend choose_backend(backend wanted) {
         wanted = from_environment<backend>(
             "CUBOME_BACKEND", {{"automatic", backend::automatic}, {"cpu", backend::cpu}, {"cuda", backend::cuda}});
     }
-    if (wanted == backend::cuda)
-        throw not_compiled("solve: the backend 'cuda' is not part of this build, which has 'cpu'");
-    return backend::cpu;
+    return wanted;
 }
 
 /// The instruction set that runs: what was asked for, else the widest that both the CPU and the build have.
@@ -88,6 +89,12 @@ private:
     void* data_;
 };
 
+/// Whether a family has a half for the CPU, of whatever instruction set.
+template <class Real>
+bool has_cpu_half(const problem_runner<Real>& runner) {
+    return std::any_of(std::begin(runner.cpu), std::end(runner.cpu), [](const auto* half) { return half != nullptr; });
+}
+
 /// Every report field starts as what cannot pass for a result.
 template <class Real>
 void clear_report(const report<Real>& report) {
@@ -110,58 +117,138 @@ template <class Real>
 struct solver<Real>::plan {
     plan(const cubome::problem<Real>& p, const cubome::settings<Real>& s, const execution& e)
         : problem(p), settings(s), cancel(e.cancel), progress(e.progress) {
-        if (e.num_threads < 0)
-            throw invalid_argument("solve", "execution.num_threads", "is " + std::to_string(e.num_threads),
-                                   "at least 0");
+        const auto expect_at_least = [](const char* name, std::int64_t value, std::int64_t least) {
+            if (value < least)
+                throw invalid_argument("solve", name, "is " + std::to_string(value),
+                                       "at least " + std::to_string(least));
+        };
+        expect_at_least("execution.num_threads", e.num_threads, 0);
+        expect_at_least("execution.device", e.device, -1);
+        expect_at_least("execution.steps_per_launch", e.steps_per_launch, 0);
         detail::validate(problem, settings);
-        info.where = choose_backend(e.where);
-        info.instructions = choose_instructions(problem.runner(), e.instructions);
-        info.num_threads =
+        const backend wanted = choose_backend(e.where);
+        if (wanted != backend::cpu) prepare_cuda(wanted, e);
+        if (cuda == nullptr || (wanted == backend::automatic && has_cpu_half(problem.runner()))) prepare_cpu(e);
+        if (cuda != nullptr)
+            info = {backend::cuda, instruction_set::automatic, 0, cuda->device(), cuda->mapping()};
+        else
+            info = cpu_info;
+    }
+
+    /// @param wanted automatic: does without where there is no device
+    void prepare_cuda(backend wanted, const execution& e) {
+        detail::cuda_runtime* const runtime = detail::current_cuda_runtime();
+        const auto* functions_of_device = problem.runner().cuda;
+        if (runtime == nullptr || functions_of_device == nullptr) {
+            if (wanted == backend::automatic) return;
+            const std::string name = problem.runner().name;
+            throw not_compiled(runtime == nullptr
+                                   ? "solve: the backend 'cuda' is not part of this build, which has 'cpu'"
+                                   : "solve: '" + name + "' is not compiled for the backend 'cuda'");
+        }
+        try {
+            cuda = std::make_unique<detail::cuda_backend<Real>>(*runtime, *functions_of_device, problem.layout(),
+                                                                problem.dims(), e.device, e.steps_per_launch);
+        } catch (const backend_unavailable&) {
+            if (wanted == backend::cuda) throw;
+        }
+    }
+
+    void prepare_cpu(const execution& e) {
+        cpu_info.instructions = choose_instructions(problem.runner(), e.instructions);
+        cpu_info.num_threads =
             e.num_threads > 0 ? e.num_threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-        functions = problem.runner().cpu[static_cast<int>(info.instructions)];
-        info.mapping = functions->plan(problem.dims(), true).mapping;
+        functions = problem.runner().cpu[static_cast<int>(cpu_info.instructions)];
+        cpu_info.mapping = functions->plan(problem.dims(), true).mapping;
         schedule(0, true);  // refuses dimensions that are too large
     }
 
-    /// How the text that these arrays need is run; without the arrays, the larger one.
+    /// How the CPU runs the text that these arrays need; without the arrays, the larger one.
     detail::cpu_schedule schedule(std::int64_t num_problems, bool full) const {
         const cpu_plan needs = functions->plan(problem.dims(), full);
         constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
-        if (needs.workspace_bytes > most / static_cast<std::size_t>(info.num_threads))
+        if (needs.workspace_bytes > most / static_cast<std::size_t>(cpu_info.num_threads))
             throw invalid_argument(
                 "solve", "problem",
-                "needs more workspace than memory can hold, for " + std::to_string(info.num_threads) + " threads",
+                "needs more workspace than memory can hold, for " + std::to_string(cpu_info.num_threads) + " threads",
                 "smaller dimensions");
-        return detail::make_cpu_schedule(needs, num_problems, info.num_threads);
+        return detail::make_cpu_schedule(needs, num_problems, cpu_info.num_threads);
     }
 
     static bool is_full(const batch_options& o) {
         return o.has_outer_momentum || o.has_inner_momentum || o.has_box || o.wants_best || o.trace_interval > 0;
     }
 
-    /// @param own the caller's workspace, if there is one
-    /// @param lend called with the bytes needed, once the arguments are known to be right; returns the workspace
-    template <class Lend>
+    std::size_t workspace_bytes(std::int64_t num_problems) const {
+        if (cuda == nullptr) return schedule(num_problems, true).workspace_bytes;
+        const auto arguments = detail::make_arguments(problem, settings);
+        return cuda->workspace_bytes({arguments, true, num_problems, cancel, progress});
+    }
+
+    /// @throws invalid_argument unless it is aligned and large enough
+    static void check_workspace(const detail::caller_workspace& own, std::size_t needed) {
+        if (reinterpret_cast<std::uintptr_t>(own.data) % alignment != 0)
+            throw invalid_argument("solve", "workspace", "is not aligned", "a multiple of 64");
+        if (own.bytes < needed)
+            throw invalid_argument("solve", "workspace", "has " + std::to_string(own.bytes) + " bytes",
+                                   "at least " + std::to_string(needed));
+        if (own.data == nullptr && needed > 0)
+            throw invalid_argument("solve", "workspace", "is null", "at least " + std::to_string(needed) + " bytes");
+    }
+
+    /// @param own the caller's workspace; null: there is none
     run_info solve(const cubome::state<Real>& state, const cubome::report<Real>& report,
-                   const detail::caller_workspace& own, Lend&& lend) {
-        auto batch = detail::validate_batch(problem, settings, state, report, own);
-        batch.cancel = cancel;
+                   const detail::caller_workspace* own) {
+        const auto lent = own != nullptr ? *own : detail::caller_workspace();
+        const auto batch = detail::validate_batch(problem, settings, state, report, lent);
         const std::int64_t n = state.outer.num_problems;
+        const bool is_on_cuda = cuda != nullptr && (functions == nullptr || own != nullptr || cuda->is_filled_by(n) ||
+                                                    cuda->is_on_device(batch));
+        if (!is_on_cuda || cuda->can_host_read(state.iteration.data))
+            detail::check_iterations(state, batch.options.outer_steps);
+        return is_on_cuda ? solve_on_cuda(batch, n, own) : solve_on_cpu(batch, report, n, own);
+    }
+
+    run_info solve_on_cpu(batch_arguments<Real> batch, const cubome::report<Real>& report, std::int64_t n,
+                          const detail::caller_workspace* own) {
         const bool full = is_full(batch.options);
         const auto cut = schedule(n, full);
-        run_info result = info;
-        result.num_threads = cut.num_threads;
-        void* workspace = lend(cut.workspace_bytes);
+        if (own != nullptr) check_workspace(*own, cut.workspace_bytes);
+        const aligned_memory memory(own != nullptr ? 0 : cut.workspace_bytes);
+        batch.cancel = cancel;
         clear_report(report);
-        if (n > 0) detail::run_on_cpu(*functions, batch, full, n, cut, workspace, progress);
+        if (n > 0)
+            detail::run_on_cpu(*functions, batch, full, n, cut, own != nullptr ? own->data : memory.data(), progress);
+        run_info result = cpu_info;
+        result.num_threads = cut.num_threads;
         return result;
+    }
+
+    run_info solve_on_cuda(const batch_arguments<Real>& batch, std::int64_t n, const detail::caller_workspace* own) {
+        if (own != nullptr) check_workspace(*own, workspace_bytes(n));
+        if (n > 0)
+            cuda->solve({batch, is_full(batch.options), n, cancel, progress}, own != nullptr ? own->data : nullptr);
+        return info;
+    }
+
+    run_info enqueue(CUstream_st* stream, const cubome::state<Real>& state, const cubome::report<Real>& report,
+                     const detail::caller_workspace& own) {
+        if (cuda == nullptr)
+            throw invalid_argument("enqueue", "execution.where", "is cpu", "cuda: a stream is a device's");
+        const auto batch = detail::validate_batch(problem, settings, state, report, own);
+        const std::int64_t n = state.outer.num_problems;
+        check_workspace(own, workspace_bytes(n));
+        if (n > 0) cuda->enqueue({batch, is_full(batch.options), n, nullptr, nullptr}, own.data, stream);
+        return info;
     }
 
     cubome::problem<Real> problem;
     cubome::settings<Real> settings;
     const std::atomic<bool>* cancel;
     std::atomic<std::int64_t>* progress;
-    const cpu_functions<Real>* functions = nullptr;
+    const cpu_functions<Real>* functions = nullptr;    ///< null: never on the CPU
+    std::unique_ptr<detail::cuda_backend<Real>> cuda;  ///< null: never on a device
+    run_info cpu_info;
     run_info info;
 };
 
@@ -180,30 +267,24 @@ template <class Real>
 std::size_t solver<Real>::workspace_bytes(std::int64_t num_problems) const {
     if (num_problems < 0)
         throw invalid_argument("workspace_bytes", "num_problems", "is " + std::to_string(num_problems), "at least 0");
-    return plan_->schedule(num_problems, true).workspace_bytes;
+    return plan_->workspace_bytes(num_problems);
 }
 
 template <class Real>
 run_info solver<Real>::solve(const state<Real>& state, const report<Real>& report) {
-    std::unique_ptr<aligned_memory> memory;
-    return plan_->solve(state, report, {}, [&](std::size_t bytes) {
-        memory = std::make_unique<aligned_memory>(bytes);
-        return memory->data();
-    });
+    return plan_->solve(state, report, nullptr);
 }
 
 template <class Real>
 run_info solver<Real>::solve(const state<Real>& state, const report<Real>& report, void* workspace, std::size_t bytes) {
-    return plan_->solve(state, report, {workspace, bytes}, [&](std::size_t needed) {
-        if (reinterpret_cast<std::uintptr_t>(workspace) % alignment != 0)
-            throw invalid_argument("solve", "workspace", "is not aligned", "a multiple of 64");
-        if (bytes < needed)
-            throw invalid_argument("solve", "workspace", "has " + std::to_string(bytes) + " bytes",
-                                   "at least " + std::to_string(needed));
-        if (workspace == nullptr && needed > 0)
-            throw invalid_argument("solve", "workspace", "is null", "at least " + std::to_string(needed) + " bytes");
-        return workspace;
-    });
+    const detail::caller_workspace own{workspace, bytes};
+    return plan_->solve(state, report, &own);
+}
+
+template <class Real>
+run_info solver<Real>::enqueue(CUstream_st* stream, const state<Real>& state, const report<Real>& report,
+                               void* workspace, std::size_t bytes) {
+    return plan_->enqueue(stream, state, report, {workspace, bytes});
 }
 
 template <class Real>

@@ -63,7 +63,7 @@ const char* spell(range wanted) {
 /// The settings that may differ between problems: name, member, where it goes, range. One list for every use.
 template <class Real, class Visit>
 void visit_parameters(const settings<Real>& s, Visit&& visit) {
-    using p = problem_parameters<strided<const Real>>;
+    using p = problem_parameters<batch_number<Real>>;
     visit("settings.outer_step_size", s.outer_step_size, &p::outer_step_size, range::positive);
     visit("settings.inner_step_size", s.inner_step_size, &p::inner_step_size, range::positive);
     visit("settings.descent_step_size", s.descent_step_size, &p::descent_step_size, range::positive);
@@ -202,14 +202,6 @@ void check_restart(const state<Real>& state, const batch_options& o) {
                 "an array: a restart with an inner_momentum that persists needs it");
     if (o.has_box && o.box == box_rule::free_set)
         require(state.multiplier.given(), "state.multiplier", "an array: a restart with a box and free_set needs it");
-    constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() - 1;
-    const std::int64_t most = limit - std::min(o.outer_steps, limit);
-    for (std::int64_t i = 0; i < state.iteration.num_problems; ++i) {
-        const std::int64_t k = state.iteration.data[i];
-        if (k < 0 || k > most)
-            throw invalid_argument(function, "state.iteration[" + spell(i) + "]", "is " + spell(k),
-                                   k < 0 ? "at least 0" : "at most " + spell(most) + ": outer_steps are to come");
-    }
 }
 
 }  // namespace
@@ -241,8 +233,22 @@ void validate(const problem<Real>& problem, const settings<Real>& s) {
 }
 
 template <class Real>
-batch_options make_options(const problem<Real>& problem, const settings<Real>& s) {
-    batch_options o;
+void check_iterations(const state<Real>& state, std::int64_t outer_steps) {
+    constexpr std::int64_t limit = std::numeric_limits<std::int64_t>::max() - 1;
+    const std::int64_t most = limit - std::min(outer_steps, limit);
+    for (std::int64_t i = 0; i < state.iteration.num_problems; ++i) {
+        const std::int64_t k = state.iteration.data[i];
+        if (k < 0 || k > most)
+            throw invalid_argument(function, "state.iteration[" + spell(i) + "]", "is " + spell(k),
+                                   k < 0 ? "at least 0" : "at most " + spell(most) + ": outer_steps are to come");
+    }
+}
+
+template <class Real>
+batch_arguments<Real> make_arguments(const problem<Real>& problem, const settings<Real>& s) {
+    batch_arguments<Real> result;
+    result.dims = problem.dims();
+    batch_options& o = result.options;
     o.outer_steps = s.outer_steps;
     o.inner_steps = s.inner_steps;
     o.refine_steps = s.refine_steps;
@@ -260,7 +266,10 @@ batch_options make_options(const problem<Real>& problem, const settings<Real>& s
     o.has_inner_momentum = is_used(s.inner_momentum);
     const int num_arrays = problem.layout().num_arrays;
     for (int i = num_arrays - num_box_arrays; i < num_arrays; ++i) o.has_box = o.has_box || problem.is_bound(i);
-    return o;
+    visit_parameters(s, [&](const char*, const setting<Real>& value, auto member, range) {
+        result.parameters.*member = {value.is_per_problem() ? value.values().data : nullptr, value.value()};
+    });
+    return result;
 }
 
 template <class Real>
@@ -276,9 +285,7 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
     if (n < 0) throw invalid_argument(function, "state.outer", "has num_problems " + spell(n), "at least 0");
 
     batch_checker check(n);
-    batch_arguments<Real> batch;
-    batch.dims = problem.dims();
-    batch.options = make_options(problem, s);
+    auto batch = make_arguments(problem, s);
     batch_options& o = batch.options;
 
     const auto number = [&](const char* name, const auto& view) { return check.output(name, view, 0, 0, ""); };
@@ -344,12 +351,8 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
         strided<const Real>& array = i < num_own ? batch.arrays[i] : *box[i - num_own];
         array = check.input(layout.arrays[i].name, problem.array(i));
     }
-    visit_parameters(s, [&](const char* name, const setting<Real>& value, auto member, range) {
-        if (value.is_per_problem()) {
-            batch.parameters.*member = check.input(name, value.values());
-        } else {
-            batch.parameters.*member = {value.data(), 0};
-        }
+    visit_parameters(s, [&](const char* name, const setting<Real>& value, auto, range) {
+        if (value.is_per_problem()) check.input(name, value.values());
     });
     if (workspace.data != nullptr) check.lend("workspace", workspace.data, workspace.bytes);
     check.check_overlaps();
@@ -358,7 +361,8 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
 
 #define CUBOME_INSTANTIATE(Real)                                                                                   \
     template void validate(const problem<Real>&, const settings<Real>&);                                           \
-    template batch_options make_options(const problem<Real>&, const settings<Real>&);                              \
+    template batch_arguments<Real> make_arguments(const problem<Real>&, const settings<Real>&);                    \
+    template void check_iterations(const state<Real>&, std::int64_t);                                              \
     template batch_arguments<Real> validate_batch(const problem<Real>&, const settings<Real>&, const state<Real>&, \
                                                   const report<Real>&, const caller_workspace&);
 CUBOME_INSTANTIATE(float)

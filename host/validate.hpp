@@ -15,9 +15,10 @@ namespace cubome::detail {
 template <class Real>
 void validate(const problem<Real>& problem, const settings<Real>& settings);
 
-/// What the settings and the problem ask of each problem's solve; `wants_best` and `wants_refined` come with the batch.
+/// What the settings and the problem ask of each problem's solve, without arrays of the batch; `wants_best` and
+/// `wants_refined` come with it.
 template <class Real>
-batch_options make_options(const problem<Real>& problem, const settings<Real>& settings);
+batch_arguments<Real> make_arguments(const problem<Real>& problem, const settings<Real>& settings);
 
 /// Memory that the caller lends to a solve; null where the solver brings its own.
 struct caller_workspace {
@@ -32,5 +33,9 @@ template <class Real>
 batch_arguments<Real> validate_batch(const problem<Real>& problem, const settings<Real>& settings,
                                      const state<Real>& state, const report<Real>& report,
                                      const caller_workspace& workspace);
+
+/// The iteration numbers of a restart, where the host can read them.
+template <class Real>
+void check_iterations(const state<Real>& state, std::int64_t outer_steps);
 
 }  // namespace cubome::detail

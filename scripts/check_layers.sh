@@ -53,15 +53,15 @@ forbid "cuda/ includes core/, cuda/, problem_runner.hpp and system headers" \
     '^include/cubome/cuda/' "$include" "include[ \t]*(<|${q}(core|cuda)/|${q}problem_runner\.hpp\"|CUBOME_SIMT_MODEL)"
 forbid "kernels/ includes core/, problems/, cuda/, problem_runner.hpp, kernels/ and system headers" \
     '^kernels/' "$include" "include[ \t]*(<|${q}(core|problems|cuda)/|${q}problem_runner\.hpp\"|\"kernels/)"
-forbid "host/ includes include/, host/, the launch and mapping headers of kernels/ and system headers" \
-    '^host/' "$include" "include[ \t]*(<|$q|\"host/|\"[a-z_]+\.hpp\"|\"kernels/(mapping|[a-z_]*launch)\.hpp\")"
+forbid "host/ includes include/, host/, the launch and families headers of kernels/ and system headers" \
+    '^host/' "$include" "include[ \t]*(<|$q|\"host/|\"[a-z_]+\.hpp\"|\"kernels/(families|[a-z_]*launch)\.hpp\")"
 forbid "examples/ and bench/ are users: nothing of host/ or kernels/" \
     '^(examples|bench)/' "${include}[\"<](\.\./)*(host|kernels)/"
 
 # --- CUDA
 
 forbid "CUDA headers only in .cu, .cuh and host/cuda*" \
-    '\.(hpp|cpp|h|cc)$' "${include}[<\"](cuda|cublas|cusolver|curand|nvtx|cub/|thrust/|cooperative_groups|vector_types|device_)" \
+    '\.(hpp|cpp|h|cc)$' "${include}(<cuda|\"cuda(\.h|_runtime|_fp|/)|[<\"](cublas|cusolver|curand|nvtx|cub/|thrust/|cooperative_groups|vector_types|device_))" \
     '^host/cuda'
 forbid ".hpp and .cpp do not include .cuh or .cu" '\.(hpp|cpp)$' "$include.*\.cuh?[\">]" '^(host/cuda|tests/simt)'
 

@@ -1,18 +1,21 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# The C++ example of README.md is an excerpt of a test that runs: the lines of tests/readme_test.cpp between the marks
-# [readme] and [/readme], without their common indentation, are the README's first C++ block, line by line.
+# The C++ examples of README.md are excerpts of tests that run: the lines between the marks [readme] and [/readme] of the
+# tests below, without their common indentation, are the README's C++ blocks, in this order and line by line.
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-excerpt="$(sed -n '/^ *\/\/ \[readme\]$/,/^ *\/\/ \[\/readme\]$/{/\[\/\{0,1\}readme\]$/d;s/^    //;p}' tests/readme_test.cpp)"
-block="$(awk '/^```cpp$/ {inside = 1; next} inside && /^```$/ {exit} inside' README.md)"
-if [[ -z "$excerpt" || -z "$block" ]]; then
-    echo "check_readme: no marked lines in tests/readme_test.cpp, or no C++ block in README.md" >&2
-    exit 1
-fi
-if ! diff -u --label tests/readme_test.cpp --label README.md <(echo "$excerpt") <(echo "$block"); then
-    echo "check_readme: README.md's example is not the one of tests/readme_test.cpp" >&2
+tests=(tests/readme_test.cpp tests/cuda_plan_test.cpp)
+excerpts="$(for test in "${tests[@]}"; do
+    sed -n '/^ *\/\/ \[readme\]$/,/^ *\/\/ \[\/readme\]$/{/\[\/\{0,1\}readme\]$/d;s/^    //;p}' "$test"
+    echo "-- the end of what $test shows"
+done)"
+blocks="$(awk -v names="${tests[*]}" 'BEGIN {split(names, name, " ")}
+    /^```cpp$/ {inside = 1; ++i; next}
+    inside && /^```$/ {inside = 0; print "-- the end of what " name[i] " shows"}
+    inside' README.md)"
+if ! diff -u --label "${tests[*]}" --label README.md <(echo "$excerpts") <(echo "$blocks"); then
+    echo "check_readme: README.md's examples are not those of ${tests[*]}" >&2
     exit 1
 fi

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "cubome/cubome.hpp"
+#include "host/cuda_calls.hpp"
 
 namespace {
 
@@ -1099,17 +1100,46 @@ TYPED_TEST(contract_test, an_execution_out_of_range_is_refused) {
                          "solve: 'execution.num_threads' is -1, expected at least 0");
     this->expect_refused([](arguments<TypeParam>& a) { a.execution.num_threads = std::numeric_limits<int>::min(); },
                          "solve: 'execution.num_threads' is -2147483648, expected at least 0");
+    this->expect_refused([](arguments<TypeParam>& a) { a.execution.device = -2; },
+                         "solve: 'execution.device' is -2, expected at least -1");
+    this->expect_refused([](arguments<TypeParam>& a) { a.execution.steps_per_launch = -1; },
+                         "solve: 'execution.steps_per_launch' is -1, expected at least 0");
 }
 
-TYPED_TEST(contract_test, a_backend_that_is_not_in_the_build_is_refused) {
-    const std::string message = "solve: the backend 'cuda' is not part of this build, which has 'cpu'";
+/// Whether this machine has a device that the build can use; else why not is in `reason`.
+bool has_device(std::string& reason) {
+    auto* const runtime = cubome::detail::linked_cuda_runtime();
+    if (runtime == nullptr) {
+        reason = "solve: the backend 'cuda' is not part of this build, which has 'cpu'";
+        return false;
+    }
+    try {
+        int count = 0;
+        runtime->call(&cubome::detail::cuda_calls::device_count, "counting devices", &count);
+        return count > 0;
+    } catch (const cubome::backend_unavailable& e) {
+        reason = e.what();
+        return false;
+    }
+}
+
+TYPED_TEST(contract_test, a_backend_that_this_build_or_machine_has_not_is_refused) {
+    std::string message;
+    if (has_device(message)) GTEST_SKIP() << "there is a device";
+    const bool is_compiled = cubome::detail::linked_cuda_runtime() != nullptr;
+    if (is_compiled) {
+        EXPECT_NE(message.find("cuda: cudaGetDeviceCount returned "), std::string::npos) << message;
+    }
     const auto refuse = [&](cubome::backend where) {
         for (const way how : {way::in_one_call, way::on_a_plan, way::on_own_workspace}) {
             this->world_.reset();
             arguments<TypeParam> a = this->world_.right();
             a.execution.where = where;
             const auto before = this->world_.bytes();
-            EXPECT_EQ(message_of<cubome::not_compiled>([&] { call(a, how); }), message);
+            const auto attempt = [&] { call(a, how); };
+            EXPECT_EQ(is_compiled ? message_of<cubome::backend_unavailable>(attempt)
+                                  : message_of<cubome::not_compiled>(attempt),
+                      message);
             EXPECT_TRUE(this->world_.bytes() == before) << "something was written";
             this->expect_right(this->world_.right(), how);
         }

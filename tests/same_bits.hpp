@@ -71,7 +71,7 @@ public:
         const auto parameter = [&](float low, float high) {
             auto& values = kept_.emplace_back();
             for (std::int64_t p = 0; p < count; ++p) values.push_back(float(random.uniform(low, high)));
-            return cubome::strided<const float>{values.data(), 1};
+            return cubome::batch_number<float>{values.data()};
         };
         auto& p = arguments_.parameters;
         p.outer_step_size = parameter(0.02f, 0.1f);

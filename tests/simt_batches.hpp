@@ -88,9 +88,8 @@ struct batch {
         cubome::batch_arguments<Real> a;
         a.dims = dims.data();
         a.options = options;
-        visit(a.parameters, parameters, [](cubome::strided<const Real>& to, const std::vector<Real>& all) {
-            to = {all.data(), 1};
-        });
+        visit(a.parameters, parameters,
+              [](cubome::batch_number<Real>& to, const std::vector<Real>& all) { to.data = all.data(); });
         for (std::size_t k = 0; k < arrays.size(); ++k) {
             if (arrays[k].empty()) continue;
             const auto each = static_cast<std::int64_t>(arrays[k].size()) / (is_shared[k] ? 1 : num_problems);

@@ -13,8 +13,20 @@
 #include "cubome/core/runner.hpp"
 #include "cubome/cubome.hpp"
 #include "own_problem.hpp"
+#ifdef OWN_PROBLEM_HAS_CUDA
+#include "cuda_half.hpp"
+#endif
 
 namespace {
+
+/// The family as the library knows it: its CPU half from this file, its CUDA half, if there is one, from the .cu.
+const cubome::problem_runner<float>& runner() {
+#ifdef OWN_PROBLEM_HAS_CUDA
+    return cubome::make_runner<float, own_problem::waves_family, own_problem::cuda_half>();
+#else
+    return cubome::make_runner<float, own_problem::waves_family>();
+#endif
+}
 
 constexpr std::int64_t num_starts = 1000;
 
@@ -30,7 +42,7 @@ int run() {
     // 1. The problems: one family, a box on x that all of them share.
     const float lower = 0;
     const float upper = 3;
-    cubome::problem<float> problem(cubome::make_runner<float, own_problem::waves_family>(), {});
+    cubome::problem<float> problem(runner(), {});
     problem.bind("outer_lower", cubome::shared(&lower, 1)).bind("outer_upper", cubome::shared(&upper, 1));
 
     // 2. The starts, [num_starts, 1] each; the solve overwrites them with the ends.

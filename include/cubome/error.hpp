@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstdint>
 #include <stdexcept>
 #include <string>
 
@@ -48,6 +49,52 @@ public:
 class not_compiled : public error {
 public:
     using error::error;
+};
+
+/// What a code of the CUDA runtime means to the caller.
+enum class cuda_failure : std::uint8_t {
+    retry,          ///< the system was busy: the same call may succeed later
+    out_of_memory,  ///< also where smaller pieces, down to a single problem, could not be had
+    contract,       ///< a call was wrong for the device or its order: nothing to be gained from repeating it
+    unavailable,    ///< no driver, no device, or none that this build's kernels are for
+    device_lost,    ///< the process can use the device no more
+};
+
+/// A call of the CUDA runtime failed. Inputs are untouched, but for `state`: it and `report` hold, problem by problem,
+/// either what they held before or a finished problem's result where they lie in host memory, and are undefined where
+/// they lie on the device. The solver can be used again unless `failure()` is device_lost.
+class cuda_error : public error {
+public:
+    /// @param code  the runtime's, a cudaError_t
+    /// @param name  the runtime's name for it
+    /// @param call  the runtime's function
+    /// @param place what cuBOME was doing, worded to follow "while"
+    cuda_error(int code, const std::string& name, const std::string& call, const std::string& place,
+               cuda_failure failure)
+        : error("cuda: " + call + " returned " + name + " (" + std::to_string(code) + ") while " + place),
+          code_(code),
+          call_(call),
+          place_(place),
+          failure_(failure) {}
+
+    int code() const noexcept { return code_; }
+    const std::string& call() const noexcept { return call_; }
+    const std::string& place() const noexcept { return place_; }
+    cuda_failure failure() const noexcept { return failure_; }
+
+private:
+    int code_;
+    std::string call_;
+    std::string place_;
+    cuda_failure failure_;
+};
+
+/// A failure that leaves the process without its device: an illegal address, a failed assertion, an uncorrectable
+/// memory error. Every later call that needs the device throws it again, without another call of the runtime; the
+/// message is that of the first.
+class device_lost : public cuda_error {
+public:
+    using cuda_error::cuda_error;
 };
 
 }  // namespace cubome

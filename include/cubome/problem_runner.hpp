@@ -8,8 +8,8 @@
 #include "cubome/core/types.hpp"
 
 /// The seam between the library and a family of problems: a small table of functions. The library knows every problem,
-/// shipped or a user's own, through it alone. Users fill it with `make_runner` (cubome/core/runner.hpp); the structs
-/// below are its plumbing, plain data without ownership.
+/// shipped or a user's own, through it alone. Users fill it with `make_runner` (cubome/core/runner.hpp), or from a .cu
+/// with `make_cuda_runner` (cubome/cuda/runner.cuh); the structs below are its plumbing, plain data without ownership.
 namespace cubome {
 
 /// Problem i's part starts at `data + i * stride`; stride 0 shares one part; null where the array is not given.
@@ -17,6 +17,13 @@ template <class T>
 struct strided {
     T* data = nullptr;
     std::int64_t stride = 0;
+};
+
+/// A number of the settings, for problem i: element i of an array, or one value for all.
+template <class T>
+struct batch_number {
+    const T* data = nullptr;  ///< null: the value
+    T value{};
 };
 
 /// One array of a family, as `visit_arrays` names it.
@@ -76,7 +83,7 @@ template <class Real>
 struct batch_arguments {
     const std::int64_t* dims = nullptr;
     batch_options options;
-    problem_parameters<strided<const Real>> parameters;
+    problem_parameters<batch_number<Real>> parameters;
 
     strided<const Real> arrays[problem_layout::max_arrays];  ///< in the order of visit_arrays
     strided<const Real> outer_lower, outer_upper, inner_lower, inner_upper;
@@ -129,6 +136,10 @@ struct cpu_functions {
                         void* workspace) noexcept;
 };
 
+/// A family's CUDA half: cubome/cuda/launch.hpp.
+template <class Real>
+struct cuda_functions;
+
 /// A family of problems in one precision.
 template <class Real>
 struct problem_runner {
@@ -146,6 +157,9 @@ struct problem_runner {
 
     /// By instruction_set; null where this build has none. `automatic` holds a user's own, compiled as they chose.
     const cpu_functions<Real>* cpu[4] = {};
+
+    /// Null where this build has none.
+    const cuda_functions<Real>* cuda = nullptr;
 };
 
 }  // namespace cubome

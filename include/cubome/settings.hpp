@@ -23,7 +23,6 @@ public:
 
     constexpr bool is_per_problem() const noexcept { return is_per_problem_; }
     constexpr Real value() const noexcept { return value_; }
-    constexpr const Real* data() const noexcept { return &value_; }  ///< where the shared value lies
     constexpr batch_view<const Real> values() const noexcept { return values_; }
 
 private:
@@ -59,7 +58,10 @@ struct settings {
 
 /// What runs a solve.
 enum class backend : std::uint8_t {
-    automatic,  ///< the CUBOME_BACKEND environment variable if set (cpu, cuda), else the best usable one
+    /// The CUBOME_BACKEND environment variable if set (cpu, cuda). Else a CUDA device where one can be used, but for
+    /// batches in host memory that are too small to fill it, which the CPU has solved sooner: fewer than 256 problems
+    /// with the mapping "thread", 64 with "tile", 16 with "block".
+    automatic,
     cpu,
     cuda,
 };
@@ -69,8 +71,12 @@ struct execution {
     backend where = backend::automatic;
     instruction_set instructions = instruction_set::automatic;  ///< CPU; CUBOME_INSTRUCTION_SET acts on automatic only
     int num_threads = 0;                                        ///< CPU threads, ≥ 1; 0 means all cores
-    /// True stops the solve; polled once an iteration. Problems under way end as `cancelled`, those that were not begun
-    /// stay `not_run`; both can be gone on with.
+    int device = -1;  ///< CUDA: its number, ≥ 0; −1 means the one that is the calling thread's when the plan is made
+    /// CUDA: outer iterations of one kernel launch, ≥ 1. 0 means all of them, or 256 where problems may end early: a
+    /// tolerance is set, or `cancel` or `progress` given. Between launches the problems that go on are gathered.
+    std::int64_t steps_per_launch = 0;
+    /// True stops the solve; polled once an iteration on the CPU, between launches on a device. Problems under way end
+    /// as `cancelled`, those that were not begun stay `not_run`; both can be gone on with.
     const std::atomic<bool>* cancel = nullptr;
     std::atomic<std::int64_t>* progress = nullptr;  ///< counts the problems that are done
 };
@@ -78,9 +84,12 @@ struct execution {
 /// What ran a solve.
 struct run_info {
     backend where = backend::cpu;
-    instruction_set instructions = instruction_set::baseline;
-    int num_threads = 0;       ///< at most: where the system gives no more, the others take their share
-    const char* mapping = "";  ///< "pack": one problem per SIMD lane, "thread": one problem per thread
+    instruction_set instructions = instruction_set::automatic;  ///< of the CPU
+    int num_threads = 0;  ///< of the CPU, at most: where the system gives no more, the others take their share
+    int device = -1;      ///< of CUDA
+    /// CPU: "pack", one problem per SIMD lane, or "thread", one per thread. CUDA: one per "thread", "tile" of a warp,
+    /// or "block".
+    const char* mapping = "";
 };
 
 /// The names that messages, reports and environment variables use: "cpu", "avx512", "step_limit", …

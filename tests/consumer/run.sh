@@ -19,6 +19,10 @@ cached() { sed -n "s/^$1:[A-Z]*=//p" "$build_dir/CMakeCache.txt"; }
 compiler="$(cached CMAKE_CXX_COMPILER)"
 sanitizers="$(cached CUBOME_SANITIZE)"
 flags="$(cached CMAKE_CXX_FLAGS)${sanitizers:+ -fsanitize=$sanitizers}"
+cuda=()
+if [[ -n "$(cached CMAKE_CUDA_COMPILER)" ]]; then
+    cuda=(-DCMAKE_CUDA_COMPILER="$(cached CMAKE_CUDA_COMPILER)" -DCMAKE_CUDA_ARCHITECTURES="$(cached CMAKE_CUDA_ARCHITECTURES)")
+fi
 
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
@@ -27,7 +31,7 @@ trap 'rm -rf "$work"' EXIT
 configure_and_build() {
     local to="$work/$1" from="$2"
     shift 2
-    cmake -S "$from" -B "$to" -G Ninja -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_CXX_FLAGS="$flags" "$@"
+    cmake -S "$from" -B "$to" -G Ninja -DCMAKE_CXX_COMPILER="$compiler" -DCMAKE_CXX_FLAGS="$flags" "${cuda[@]}" "$@"
     cmake --build "$to"
 }
 

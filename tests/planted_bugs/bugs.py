@@ -139,7 +139,7 @@ BUGS = [
     solver("stride_0", "an array per problem is read as a shared one", PROBLEM,
            "return array.data[p * array.stride + e];", "return array.data[e];", CORESET_AGREES, "coreset"),
     solver("stride_0", "settings per problem are read as shared ones", PROBLEM,
-           "return s.data[p * s.stride];", "return s.data[0 * p];"),
+           "return x.data == nullptr ? x.value : x.data[p];", "return x.data == nullptr ? x.value : x.data[0 * p];"),
 
     # --- mask ---
     solver("mask", "problems that are over go on", SOLVE,

@@ -33,12 +33,6 @@ public:
         fill(storage, [&](std::int64_t e) { return value(first_, e); });
     }
 
-    template <class Storage>
-    CUBOME_INLINE void load_array(Storage& storage, const strided<const scalar>& array, bool is_first) const {
-        if (is_loaded<Storage>(array, is_first)) return;
-        load(storage, [&](std::int64_t p, std::int64_t e) { return array.data[p * array.stride + e]; });
-    }
-
     CUBOME_INLINE void begin() const {}
     CUBOME_INLINE void loaded() const {}
 

@@ -31,6 +31,13 @@ struct problem_data {
     using matrix = typename Group::template matrix<R, C>;
 };
 
+/// Whether these extents are, or are the constants for, the first dimensions given.
+template <class... Extents>
+bool are_extents_of(const std::int64_t* dims) {
+    int k = -1;
+    return (... && (++k, !Extents::is_constant || dims[k] == Extents::constant));
+}
+
 /// An array that the user may leave out.
 template <class Storage>
 struct optional : Storage {

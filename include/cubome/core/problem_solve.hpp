@@ -9,7 +9,6 @@
 ///     size, problem(l), count()       how many problems at once, which they are, and how many this lane answers for
 ///     number(value)                   a Real made of value(p) for each problem p
 ///     load(storage, value)            element e of problem p becomes value(p, e)
-///     load_array(storage, array, …)   the same from a user's array
 ///     store(storage, to)              the way back, to row p of `to`;  store_number(x, to, stride)
 ///     begin(), loaded()               around the loads: nobody reads what other lanes still write
 ///
@@ -17,12 +16,6 @@
 ///
 ///     first_step(), pauses(step), should_stop()   see `iterate`
 CUBOME_BEGIN_NAMESPACE
-
-/// Whether an array is there already: one that all problems share, in a storage that outlives a problem.
-template <class Storage, class Scalar>
-CUBOME_INLINE bool is_loaded(const strided<const Scalar>& array, bool is_first) {
-    return array.stride == 0 && !is_first && !Storage::is_inline;
-}
 
 /// f(l) for each problem that the calling lane answers for.
 template <class Access, class F>
@@ -67,12 +60,6 @@ public:
         fill(storage, [&](std::int64_t e) { return number([&](std::int64_t p) { return value(p, e); }); });
     }
 
-    template <class Storage>
-    CUBOME_INLINE void load_array(Storage& storage, const strided<const scalar>& array, bool is_first) const {
-        if (is_loaded<Storage>(array, is_first)) return;
-        load(storage, [&](std::int64_t p, std::int64_t e) { return array.data[p * array.stride + e]; });
-    }
-
     CUBOME_INLINE void begin() const {}
     CUBOME_INLINE void loaded() const {}
 
@@ -93,6 +80,21 @@ private:
     std::int64_t first_;
     index count_;
 };
+
+/// Fills a storage from a user's array, or lets one that can read it where it lies do so. An array that all problems
+/// share stays in a storage that outlives a problem.
+template <class Access, class Storage, class Scalar>
+CUBOME_INLINE void load_array(const Access& lanes, Storage& storage, const strided<const Scalar>& array,
+                              bool is_first) {
+    if constexpr (requires { requires Storage::can_attach; }) {
+        if (!storage.is_near()) {
+            storage.attach(array.data + lanes.problem(0) * array.stride);
+            return;
+        }
+    }
+    if (array.stride == 0 && !is_first && !Storage::is_inline) return;
+    lanes.load(storage, [&](std::int64_t p, std::int64_t e) { return array.data[p * array.stride + e]; });
+}
 
 /// A mask taken apart: one bool per lane.
 template <class Real>
@@ -264,7 +266,7 @@ private:
         int which = 0;
         const auto load = [&](auto& storage) {
             const strided<const scalar> array = batch.arrays[which++];
-            if (array.data != nullptr) lanes.load_array(storage, array, is_first);
+            if (array.data != nullptr) load_array(lanes, storage, array, is_first);
         };
         problem.visit_arrays(overloads{[&]<class Storage>(const char*, optional<Storage>& storage) {
                                            storage.is_given = batch.arrays[which].data != nullptr;
@@ -274,8 +276,8 @@ private:
     }
 
     static CUBOME_INLINE problem_parameters<real> load_parameters(const batch_type& batch, const access& lanes) {
-        const auto get = [&](const strided<const scalar>& s) {
-            return lanes.number([&](std::int64_t p) { return s.data[p * s.stride]; });
+        const auto get = [&](const batch_number<scalar>& x) {
+            return lanes.number([&](std::int64_t p) { return x.data == nullptr ? x.value : x.data[p]; });
         };
         const auto& p = batch.parameters;
         return {get(p.outer_step_size),

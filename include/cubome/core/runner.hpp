@@ -2,6 +2,7 @@
 #pragma once
 
 #include "cubome/core/cpu_solve.hpp"
+#include "cubome/core/family.hpp"
 
 /// Makes a `problem_runner` of a problem's template, for the CPU: the way a user's own problem joins the library.
 CUBOME_BEGIN_NAMESPACE
@@ -35,10 +36,6 @@ enum class cpu_mapping { pack, thread };
 /// solved one per thread, their own elements side by side. Bytes of one problem, its data and the algorithm's arrays.
 inline constexpr std::size_t pack_bytes_limit = 8 * 1024;
 
-/// Run-time extents, as many as the family has.
-template <class Scalar, class Family, class Indices = std::make_integer_sequence<index, Family::num_extents>>
-struct run_time_extents;
-
 /// The CPU half of a family for given extents and mapping.
 template <class Scalar, class Family, cpu_mapping Mapping, class... Extents>
 struct cpu_variant {
@@ -48,11 +45,7 @@ struct cpu_variant {
     template <bool Full>
     using solve = cpu_solve<group, Family, Full, Extents...>;
 
-    /// Whether these extents are, or are the constants for, the dimensions given.
-    static bool serves(const std::int64_t* dims) {
-        int k = 0;
-        return (... && (!Extents::is_constant || dims[k++] == Extents::constant));
-    }
+    static bool serves(const std::int64_t* dims) { return are_extents_of<Extents...>(dims); }
 
     static cpu_plan plan(const std::int64_t* dims, bool full) {
         return {Mapping == cpu_mapping::pack ? "pack" : "thread", static_cast<int>(solve<false>::problems_at_once),
@@ -66,21 +59,26 @@ struct cpu_variant {
     }
 };
 
-template <class Scalar, class Family, index... I>
-struct run_time_extents<Scalar, Family, std::integer_sequence<index, I...>> {
-    template <index>
-    using any = extent<dynamic>;
-    using pack = cpu_variant<Scalar, Family, cpu_mapping::pack, any<I>...>;
-    using thread = cpu_variant<Scalar, Family, cpu_mapping::thread, any<I>...>;
-    using problem = typename Family::template problem<problem_data<serial_group<Scalar>, any<I>...>>;
-    using one = cpu_solve<serial_group<Scalar>, Family, false, any<I>...>;
+/// The variants of run-time extents.
+template <class Scalar, class Family>
+struct run_time_variants {
+    template <class... Extents>
+    using pack_of = cpu_variant<Scalar, Family, cpu_mapping::pack, Extents...>;
+    template <class... Extents>
+    using thread_of = cpu_variant<Scalar, Family, cpu_mapping::thread, Extents...>;
+    template <class... Extents>
+    using one_of = cpu_solve<serial_group<Scalar>, Family, false, Extents...>;
+
+    using pack = with_run_time_extents<Family, pack_of>;
+    using thread = with_run_time_extents<Family, thread_of>;
+    using one = with_run_time_extents<Family, one_of>;
 };
 
 /// Which mapping a family's problems of these dimensions get: a function of dimensions and precision alone.
 template <class Scalar, class Family>
 cpu_mapping choose_cpu_mapping(const std::int64_t* dims) {
-    return run_time_extents<Scalar, Family>::one::workspace_bytes(dims) <= pack_bytes_limit ? cpu_mapping::pack
-                                                                                            : cpu_mapping::thread;
+    return run_time_variants<Scalar, Family>::one::workspace_bytes(dims) <= pack_bytes_limit ? cpu_mapping::pack
+                                                                                             : cpu_mapping::thread;
 }
 
 /// A family's CPU half: the variants with constant extents first, then both mappings with run-time extents.
@@ -104,7 +102,7 @@ struct cpu_family {
 private:
     template <class Use>
     static void choose(const std::int64_t* dims, Use&& use) {
-        using any = run_time_extents<Scalar, Family>;
+        using any = run_time_variants<Scalar, Family>;
         const cpu_mapping mapping = choose_cpu_mapping<Scalar, Family>(dims);
         const bool is_served =
             (... || (Constant::mapping == mapping && Constant::serves(dims) && (use(Constant{}), true)));
@@ -116,51 +114,19 @@ private:
     }
 };
 
-/// A family's dimensions, arrays and names, without anything that depends on how it is compiled.
-template <class Scalar, class Family>
-problem_layout layout_of(const std::int64_t* dims) noexcept {
-    arena nowhere(nullptr);
-    typename run_time_extents<Scalar, Family>::problem problem(nowhere, dims);
-    problem_layout layout;
-    layout.outer_dim = problem.outer_extent();
-    layout.inner_dim = problem.inner_extent();
-    problem.visit_arrays([&]<class Storage>(const char* name, const Storage& storage) {
-        // one too many is counted, and refused by the constructor of `problem`
-        if (layout.num_arrays++ >= problem_layout::max_own_arrays) return;
-        array_info& array = layout.arrays[layout.num_arrays - 1];
-        array.name = name;
-        array.rank = 1;
-        array.extents[0] = storage.rows();
-        if constexpr (requires { storage.columns(); }) {
-            array.rank = 2;
-            array.extents[1] = storage.columns();
-        }
-        if constexpr (requires { storage.is_required; })
-            array.is_required = storage.is_required;
-        else
-            array.is_required = true;
-    });
-    return layout;
-}
-
 /// A family's table, with its CPU half compiled for this translation unit's target.
 ///
 ///     const cubome::problem_runner<float>& runner = cubome::make_runner<float, my_family>();
 ///
 /// `Family` gives `name`, `num_dims`, `dim_names`, `num_extents` (the first dimensions, those that are extents),
 /// `check(dims, wrong)` and the template `problem<Data>`; examples/own_problem shows one.
-template <class Scalar, class Family>
+/// @tparam CudaHalf where there is one: a function of the .cu that compiles it
+template <class Scalar, class Family, const cuda_functions<Scalar>* (*CudaHalf)() = nullptr>
 const problem_runner<Scalar>& make_runner() {
-    static_assert(Family::num_dims >= 0 && Family::num_dims <= problem_runner<Scalar>::max_dims);
-    static_assert(Family::num_extents >= 0 && Family::num_extents <= Family::num_dims);
     static const problem_runner<Scalar> runner = [] {
-        problem_runner<Scalar> result;
-        result.name = Family::name;
-        result.num_dims = Family::num_dims;
-        result.dim_names = Family::dim_names;
-        result.check = &Family::check;
-        result.layout = &layout_of<Scalar, Family>;
+        auto result = describe<Scalar, Family>();
         result.cpu[static_cast<int>(instruction_set::automatic)] = &cpu_family<Scalar, Family>::functions;
+        if constexpr (CudaHalf != nullptr) result.cuda = CudaHalf();
         return result;
     }();
     return runner;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include "cubome/core/family.hpp"
 #include "cubome/cuda/solve_kernel.cuh"
 
 /// Makes the CUDA half of a family's table: for the shipped ones, and for a user's own in a .cu of theirs.
@@ -24,10 +25,7 @@ struct cuda_variant {
     static constexpr std::size_t near_limit =
         Mapping::lanes > 32 ? block_near_bytes : tiles_near_bytes / groups_per_block / 16 * 16;
 
-    static bool serves(const std::int64_t* dims) {
-        int k = -1;
-        return (... && (++k, !Extents::is_constant || dims[k] == Extents::constant));
-    }
+    static bool serves(const std::int64_t* dims) { return are_extents_of<Extents...>(dims); }
 
     static cuda_plan plan(const std::int64_t* dims, bool full) {
         static char nowhere[1];
@@ -51,17 +49,16 @@ struct cuda_variant {
     }
 };
 
-/// The variants of run-time extents, as many as the family has.
-template <class Scalar, class Family, class Indices = std::make_integer_sequence<index, Family::num_extents>>
-struct run_time_variants;
-template <class Scalar, class Family, index... I>
-struct run_time_variants<Scalar, Family, std::integer_sequence<index, I...>> {
-    template <index>
-    struct any {
-        using type = extent<dynamic>;
-    };
-    using tile = cuda_variant<Family, tile_mapping<Scalar, 32>, typename any<I>::type...>;
-    using block = cuda_variant<Family, block_mapping<Scalar, 128>, typename any<I>::type...>;
+/// The variants of run-time extents.
+template <class Scalar, class Family>
+struct run_time_cuda_variants {
+    template <class... Extents>
+    using tile_of = cuda_variant<Family, tile_mapping<Scalar, 32>, Extents...>;
+    template <class... Extents>
+    using block_of = cuda_variant<Family, block_mapping<Scalar, 128>, Extents...>;
+
+    using tile = with_run_time_extents<Family, tile_of>;
+    using block = with_run_time_extents<Family, block_of>;
 };
 
 /// A family's CUDA half: the variants with constant extents first, then those of run-time extents. A family without
@@ -74,7 +71,7 @@ struct cuda_family {
         if constexpr (Family::num_extents == 0) {
             return cuda_variant<Family, thread_mapping<Scalar>>::plan(dims, full);
         } else {
-            using variants = run_time_variants<Scalar, Family>;
+            using variants = run_time_cuda_variants<Scalar, Family>;
             std::int64_t largest = 0;
             for (int k = 0; k < Family::num_extents; ++k) largest = dims[k] > largest ? dims[k] : largest;
             return largest <= largest_tile_extent ? variants::tile::plan(dims, full)
@@ -84,5 +81,16 @@ struct cuda_family {
 
     static constexpr cuda_functions<Scalar> functions{&plan};
 };
+
+/// A family's table with its CUDA half alone, for programs that have no use for the CPU's.
+template <class Scalar, class Family>
+const problem_runner<Scalar>& make_cuda_runner() {
+    static const problem_runner<Scalar> runner = [] {
+        auto result = describe<Scalar, Family>();
+        result.cuda = &cuda_family<Scalar, Family>::functions;
+        return result;
+    }();
+    return runner;
+}
 
 CUBOME_END_NAMESPACE

@@ -49,18 +49,6 @@ public:
     }
 
     template <class Storage>
-    CUBOME_INLINE void load_array(Storage& storage, const strided<const real>& array, bool is_first) const {
-        if constexpr (requires { requires Storage::can_attach; }) {
-            if (!storage.is_near()) {
-                storage.attach(array.data + problem_ * array.stride);
-                return;
-            }
-        }
-        if (is_loaded<Storage>(array, is_first)) return;
-        load(storage, [&](std::int64_t p, std::int64_t e) { return array.data[p * array.stride + e]; });
-    }
-
-    template <class Storage>
     CUBOME_INLINE void store(const Storage& storage, real* to) const {
         const std::int64_t row = problem_ * index(storage.rows());
         g_.for_each(storage.rows(), [&](lane_element i) { to[row + i.element] = storage[i]; });
@@ -181,6 +169,12 @@ template <class Mapping, class Family, bool Full, class... Extents>
 __global__ void __launch_bounds__(Mapping::threads_per_block,
                                   Mapping::blocks_per_sm(Full, (... && Extents::is_constant)))
     solve_kernel(const __grid_constant__ launch_arguments<typename Mapping::group::real> arguments) {
+    solve_problems<Mapping, Family, Full, Extents...>(arguments);
+}
+#else
+/// What a thread of a modelled device does.
+template <class Mapping, class Family, bool Full, class... Extents>
+void solve_kernel(const launch_arguments<typename Mapping::group::real>& arguments) {
     solve_problems<Mapping, Family, Full, Extents...>(arguments);
 }
 #endif

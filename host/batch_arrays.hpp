@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+
+#include "cubome/problem_runner.hpp"
+
+namespace cubome::detail {
+
+/// What a solve does with an array.
+enum class array_role {
+    input,   ///< reads it
+    state,   ///< reads and writes it
+    result,  ///< writes it
+};
+
+/// visit(name, pointer, elements of one problem's part, whether all problems share one, role) for each array that is
+/// given, in a fixed order. The pointer is a reference, to be changed.
+template <class Real, class Visit>
+void visit_arrays(batch_arguments<Real>& b, const problem_layout& layout, Visit&& visit) {
+    const auto offer = [&](const char* name, auto*& data, std::int64_t each, bool is_shared, array_role role) {
+        if (data != nullptr) visit(name, data, each, is_shared, role);
+    };
+    const auto input = [&](const char* name, strided<const Real>& array, std::int64_t each) {
+        offer(name, array.data, each, array.stride == 0, array_role::input);
+    };
+    strided<const Real>* const box[] = {&b.outer_lower, &b.outer_upper, &b.inner_lower, &b.inner_upper};
+    constexpr int num_box_arrays = sizeof box / sizeof box[0];
+    for (int i = 0; i < layout.num_arrays; ++i) {
+        const array_info& a = layout.arrays[i];
+        const int in_box = i - (layout.num_arrays - num_box_arrays);
+        input(a.name, in_box < 0 ? b.arrays[i] : *box[in_box],
+              a.rank == 2 ? a.extents[0] * a.extents[1] : a.extents[0]);
+    }
+
+    const auto parameter = [&](const char* name, batch_number<Real>& x) {
+        offer(name, x.data, 1, false, array_role::input);
+    };
+    parameter("settings.outer_step_size", b.parameters.outer_step_size);
+    parameter("settings.inner_step_size", b.parameters.inner_step_size);
+    parameter("settings.descent_step_size", b.parameters.descent_step_size);
+    parameter("settings.outer_schedule", b.parameters.outer_schedule);
+    parameter("settings.inner_schedule", b.parameters.inner_schedule);
+    parameter("settings.outer_momentum", b.parameters.outer_momentum);
+    parameter("settings.inner_momentum", b.parameters.inner_momentum);
+    parameter("settings.eta", b.parameters.eta);
+    parameter("settings.epsilon", b.parameters.epsilon);
+    parameter("settings.tol_stationarity", b.parameters.tol_stationarity);
+    parameter("settings.tol_gap", b.parameters.tol_gap);
+
+    const auto state = [&](const char* name, auto*& data, std::int64_t each) {
+        offer(name, data, each, false, array_role::state);
+    };
+    state("state.outer", b.outer, layout.outer_dim);
+    state("state.inner", b.inner, layout.inner_dim);
+    state("state.iteration", b.iteration, 1);
+    state("state.multiplier", b.multiplier, 1);
+    state("state.outer_velocity", b.outer_velocity, layout.outer_dim);
+    state("state.inner_velocity", b.inner_velocity, layout.inner_dim);
+    state("state.descent_velocity", b.descent_velocity, layout.inner_dim);
+    state("state.best_outer", b.best_outer, layout.outer_dim);
+    state("state.best_inner", b.best_inner, layout.inner_dim);
+    state("state.best_kkt", b.best_kkt, 1);
+    state("state.best_iteration", b.best_iteration, 1);
+
+    const auto result = [&](const char* name, auto*& data, std::int64_t each) {
+        offer(name, data, each, false, array_role::result);
+    };
+    result("report.outcome", b.report_outcome, 1);
+    result("report.quantity", b.report_quantity, 1);
+    result("report.iterations", b.report_iterations, 1);
+    result("report.outer_value", b.report_outer_value, 1);
+    result("report.gap", b.report_gap, 1);
+    result("report.stationarity", b.report_stationarity, 1);
+    result("report.multiplier", b.report_multiplier, 1);
+    result("report.refined_outer_value", b.report_refined_outer_value, 1);
+    result("report.refined_gap", b.report_refined_gap, 1);
+    result("report.trace_outer_value", b.trace_outer_value, b.trace_rows);
+    result("report.trace_gap", b.trace_gap, b.trace_rows);
+    result("report.trace_stationarity", b.trace_stationarity, b.trace_rows);
+    result("report.trace_multiplier", b.trace_multiplier, b.trace_rows);
+}
+
+}  // namespace cubome::detail

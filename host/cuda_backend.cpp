@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "host/cuda_backend.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <string>
+#include <type_traits>
+
+#include "cubome/error.hpp"
+
+namespace cubome::detail {
+namespace {
+
+/// Outer iterations of one launch where something may end problems early: so many that launching, loading and storing
+/// are next to nothing.
+constexpr std::int64_t default_steps_per_launch = 256;
+
+/// From so many problems on, by mapping, a device is taken to be faster than a processor of a few cores.
+constexpr std::int64_t least_threads = 256, least_tiles = 64, least_blocks = 16;
+
+/// Of host memory that is staged at a time, in each of two buffers.
+constexpr std::size_t most_staged_bytes = std::size_t(256) << 20;
+
+/// Into about so many chunks batches are cut where they are staged, for copies and solves to overlap.
+constexpr std::int64_t chunks_to_overlap = 8;
+
+template <class Real>
+bool has_tolerance(const problem_parameters<batch_number<Real>>& p) {
+    const auto is_set = [](const batch_number<Real>& x) { return x.data != nullptr || x.value != Real(0); };
+    return is_set(p.tol_stationarity) || is_set(p.tol_gap);
+}
+
+/// The bytes of what cannot pass for a result: NaN, −1, not_run, none.
+template <class T>
+constexpr int unset_byte = std::is_enum_v<T> ? 0 : 0xff;
+
+template <class T>
+char* as_bytes(const T* data) {
+    return reinterpret_cast<char*>(const_cast<T*>(data));
+}
+
+std::size_t bytes_of(std::int64_t count, std::int64_t each) {
+    return static_cast<std::size_t>(count * each);
+}
+
+}  // namespace
+
+template <class Real>
+cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Real>& functions,
+                                 const problem_layout& layout, const std::int64_t* dims, int device,
+                                 std::int64_t steps_per_launch)
+    : runtime_(runtime),
+      layout_(layout),
+      steps_per_launch_(steps_per_launch),
+      shared_(runtime, kept_memory::where::device),
+      slots_{slot(runtime), slot(runtime)} {
+    std::copy_n(dims, problem_runner<Real>::max_dims, dims_);
+    // Without a driver the call leaves its output unwritten.
+    int num_devices = 0;
+    runtime_.call(&cuda_calls::device_count, "counting devices", &num_devices);
+    if (num_devices == 0) throw backend_unavailable("cuda: there is no device");
+    if (device >= num_devices)
+        throw invalid_argument("solve", "execution.device", "is " + std::to_string(device),
+                               "less than the number of devices, " + std::to_string(num_devices));
+    device_ = device;
+    if (device < 0) runtime_.call(&cuda_calls::current_device, "asking for the current device", &device_);
+
+    const device_scope scope(runtime_, device_);
+    int num_multiprocessors = 0, most_shared = 0;
+    const auto ask = [&](int which, int* value) {
+        runtime_.call(&cuda_calls::device_attribute, "asking for the size of the device", value, which, device_);
+    };
+    ask(multiprocessor_count, &num_multiprocessors);
+    ask(most_shared_bytes_per_block, &most_shared);
+    for (const bool full : {false, true}) {
+        loaded_kernel& k = kernels_[full];
+        k.plan = functions.plan(dims_, full);
+        k.groups_per_block = k.plan.threads_per_block / k.plan.lanes;
+        if (k.plan.shared_bytes > static_cast<std::size_t>(most_shared))
+            throw backend_unavailable("cuda: a block of this kernel takes " + std::to_string(k.plan.shared_bytes) +
+                                      " bytes of shared memory, the device has " + std::to_string(most_shared));
+        constexpr const char* place = "loading the kernel";
+        const int threads = k.plan.threads_per_block;
+        int blocks = 0;
+        runtime_.call(&cuda_calls::allow_shared_bytes, place, k.plan.kernel, static_cast<int>(k.plan.shared_bytes));
+        runtime_.call(&cuda_calls::blocks_per_multiprocessor, place, &blocks, k.plan.kernel, threads,
+                      k.plan.shared_bytes);
+        k.most_blocks = std::max<std::int64_t>(1, std::int64_t(blocks) * num_multiprocessors);
+    }
+    for (slot& s : slots_) {
+        s.num_left.reserve(sizeof(std::int64_t));
+        s.stream.create();
+    }
+}
+
+template <class Real>
+bool cuda_backend<Real>::is_filled_by(std::int64_t num_problems) const noexcept {
+    const int lanes = kernels_[0].plan.lanes;
+    return num_problems >= (lanes == 1 ? least_threads : lanes <= 32 ? least_tiles : least_blocks);
+}
+
+template <class Real>
+memory_kind cuda_backend<Real>::locate(const char* function, const char* name, const void* address) const {
+    memory_kind kind = memory_kind::pageable;
+    int where = 0;
+    runtime_.call(&cuda_calls::address, "asking where an array lies", &kind, &where, address);
+    if (kind == memory_kind::device && where != device_)
+        throw invalid_argument(function, name, "lies on device " + std::to_string(where),
+                               "memory of the host or of device " + std::to_string(device_));
+    return kind;
+}
+
+template <class Real>
+bool cuda_backend<Real>::can_host_read(const void* address) const {
+    return locate("solve", "state.iteration", address) != memory_kind::device;
+}
+
+template <class Real>
+bool cuda_backend<Real>::is_on_device(const batch_arguments<Real>& batch) const {
+    auto arguments = batch;
+    bool result = false;
+    visit_arrays(arguments, layout_, [&](const char* name, auto*& data, std::int64_t, bool, array_role) {
+        result = result || locate("solve", name, data) == memory_kind::device;
+    });
+    return result;
+}
+
+template <class Real>
+void cuda_backend<Real>::expect_on_device(const char* function, const cuda_batch<Real>& batch) const {
+    auto arguments = batch.arguments;
+    visit_arrays(arguments, layout_, [&](const char* name, auto*& data, std::int64_t, bool, array_role) {
+        if (locate(function, name, data) == memory_kind::pageable)
+            throw invalid_argument(function, name, "lies in pageable host memory", "memory that the device can reach");
+    });
+}
+
+template <class Real>
+std::int64_t cuda_backend<Real>::steps_of(const cuda_batch<Real>& batch) const {
+    const bool may_end_early =
+        has_tolerance(batch.arguments.parameters) || batch.cancel != nullptr || batch.progress != nullptr;
+    const std::int64_t steps = steps_per_launch_ > 0 ? steps_per_launch_ : may_end_early ? default_steps_per_launch : 0;
+    return steps > batch.arguments.options.outer_steps ? 0 : steps;
+}
+
+template <class Real>
+launch_series<Real> cuda_backend<Real>::make_series(const cuda_batch<Real>& batch,
+                                                    const batch_arguments<Real>& arguments, std::int64_t num_problems,
+                                                    void* workspace) const {
+    const std::int64_t steps = steps_of(batch);
+    std::size_t selection_bytes = 0;
+    if (steps > 0) {
+        const std::uint8_t* flags = nullptr;
+        std::int64_t* indices = nullptr;
+        void* nothing = nullptr;
+        CUstream_st* any_stream = nullptr;
+        runtime_.call(&cuda_calls::select_flagged, "asking how much memory a selection takes", nothing,
+                      &selection_bytes, flags, indices, indices, num_problems, any_stream);
+    }
+    return {arguments, layout_, dims_, kernels_[batch.full], num_problems, steps, selection_bytes, workspace};
+}
+
+template <class Real>
+std::size_t cuda_backend<Real>::workspace_bytes(const cuda_batch<Real>& batch) const {
+    const device_scope scope(runtime_, device_);
+    return make_series(batch, batch.arguments, batch.num_problems, nullptr).bytes();
+}
+
+template <class Real>
+void cuda_backend<Real>::enqueue(const cuda_batch<Real>& batch, void* workspace, CUstream_st* stream) {
+    const profiler_range range(runtime_, "cubome::enqueue");
+    const device_scope scope(runtime_, device_);
+    expect_on_device("enqueue", batch);
+    auto arguments = batch.arguments;
+    // The kernel writes every other result of every problem.
+    const auto clear = [&](Real* trace) {
+        if (trace != nullptr)
+            runtime_.call(&cuda_calls::set, "clearing the trace", static_cast<void*>(trace), unset_byte<Real>,
+                          bytes_of(batch.num_problems, arguments.trace_rows) * sizeof(Real), stream);
+    };
+    clear(arguments.trace_outer_value), clear(arguments.trace_gap);
+    clear(arguments.trace_stationarity), clear(arguments.trace_multiplier);
+    auto launches = make_series(batch, arguments, batch.num_problems, workspace);
+    while (!launches.is_over()) launches.launch(runtime_, stream, false);
+}
+
+// --- a batch that lies anywhere
+
+template <class Real>
+typename cuda_backend<Real>::host_arrays cuda_backend<Real>::find_host_arrays(const cuda_batch<Real>& batch) const {
+    host_arrays result;
+    auto arguments = batch.arguments;
+    visit_arrays(arguments, layout_,
+                 [&]<class T>(const char* name, T*& data, std::int64_t each, bool is_shared, array_role role) {
+                     const memory_kind kind = locate("solve", name, data);
+                     const bool is_on_host = kind == memory_kind::pageable || kind == memory_kind::pinned;
+                     result.push_back({is_on_host ? as_bytes(data) : nullptr,
+                                       each * static_cast<std::int64_t>(sizeof(T)), is_shared, role, unset_byte<T>});
+                 });
+    return result;
+}
+
+template <class Real>
+typename cuda_backend<Real>::staging cuda_backend<Real>::stage(const host_arrays& arrays, std::int64_t num_problems,
+                                                               bool are_shared) {
+    staging result;
+    result.offsets.resize(arrays.size());
+    arena counter(nullptr);
+    for (const array_role role : {array_role::input, array_role::state, array_role::result}) {
+        if (role == array_role::state) result.state_begin = counter.used();
+        if (role == array_role::result) result.result_begin = counter.used();
+        for (std::size_t i = 0; i < arrays.size(); ++i) {
+            const host_array& a = arrays[i];
+            if (a.data == nullptr || a.is_shared != are_shared || a.role != role) continue;
+            result.offsets[i] = counter.used();
+            counter.take<char>(num_problems * a.bytes_per_problem);
+        }
+    }
+    result.end = counter.used();
+    return result;
+}
+
+template <class Real>
+std::int64_t cuda_backend<Real>::first_chunk(const cuda_batch<Real>& batch, const host_arrays& arrays) const {
+    std::int64_t bytes_per_problem = 0;
+    for (const host_array& a : arrays)
+        if (a.data != nullptr && !a.is_shared) bytes_per_problem += a.bytes_per_problem;
+    const std::int64_t n = batch.num_problems;
+    if (bytes_per_problem == 0) return n;
+    std::size_t free = 0, total = 0;
+    runtime_.call(&cuda_calls::memory_info, "asking for free memory", &free, &total);
+    const auto most = static_cast<std::int64_t>(std::min(most_staged_bytes, free / 4)) / bytes_per_problem;
+    const loaded_kernel& k = kernels_[batch.full];
+    const std::int64_t to_fill = 2 * k.most_blocks * k.groups_per_block;
+    return std::clamp<std::int64_t>(std::max(to_fill, n / chunks_to_overlap), 1, std::clamp<std::int64_t>(most, 1, n));
+}
+
+template <class Real>
+void cuda_backend<Real>::reserve(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk) {
+    const std::size_t staged = stage(arrays, chunk, false).end;
+    const std::size_t bytes = make_series(batch, batch.arguments, chunk, nullptr).bytes();
+    shared_.reserve(stage(arrays, 1, true).end);
+    for (slot& s : slots_) {
+        s.device.reserve(staged + bytes);
+        s.staged.reserve(staged);
+        if (chunk >= batch.num_problems) break;  // one is enough
+    }
+}
+
+template <class Real>
+void cuda_backend<Real>::release() {
+    shared_.release();
+    for (slot& s : slots_) {
+        s.device.release();
+        s.staged.release();
+    }
+}
+
+template <class Real>
+void cuda_backend<Real>::clear_results(const cuda_batch<Real>& batch, const host_arrays& arrays) {
+    auto arguments = batch.arguments;
+    std::size_t i = 0;
+    visit_arrays(arguments, layout_, [&](const char*, auto*& data, std::int64_t, bool, array_role role) {
+        const host_array& a = arrays[i++];
+        if (role != array_role::result) return;
+        const std::size_t bytes = bytes_of(batch.num_problems, a.bytes_per_problem);
+        if (a.data != nullptr)
+            std::memset(a.data, a.unset, bytes);
+        else
+            runtime_.call(&cuda_calls::set, "clearing the report", static_cast<void*>(as_bytes(data)), a.unset, bytes,
+                          slots_[0].stream.get());
+    });
+}
+
+template <class Real>
+void cuda_backend<Real>::copy_shared(const host_arrays& arrays, const staging& place) {
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        const host_array& a = arrays[i];
+        if (a.data == nullptr || !a.is_shared) continue;
+        runtime_.call(&cuda_calls::copy, "copying what all problems share",
+                      static_cast<void*>(shared_.data() + place.offsets[i]), static_cast<const void*>(a.data),
+                      bytes_of(1, a.bytes_per_problem), slots_[0].stream.get());
+    }
+}
+
+/// The batch as the device sees the slot's chunk of it.
+template <class Real>
+batch_arguments<Real> cuda_backend<Real>::chunk_arguments(const cuda_batch<Real>& batch, const host_arrays& arrays,
+                                                          const staging& shared_place, const slot& s) const {
+    auto result = batch.arguments;
+    std::size_t i = 0;
+    visit_arrays(result, layout_, [&](const char*, auto*& data, std::int64_t each, bool is_shared, array_role) {
+        using pointer = std::remove_reference_t<decltype(data)>;
+        if (arrays[i].data == nullptr)
+            data += is_shared ? 0 : s.first * each;
+        else if (is_shared)
+            data = reinterpret_cast<pointer>(shared_.data() + shared_place.offsets[i]);
+        else
+            data = reinterpret_cast<pointer>(s.device.data() + s.place.offsets[i]);
+        ++i;
+    });
+    return result;
+}
+
+/// Loads a chunk and enqueues its first launch.
+template <class Real>
+void cuda_backend<Real>::begin(slot& s, const cuda_batch<Real>& batch, const host_arrays& arrays,
+                               const staging& shared_place, std::int64_t first, std::int64_t count, void* workspace) {
+    s.first = first;
+    s.count = s.num_unfinished = count;
+    s.place = stage(arrays, count, false);
+    {
+        const profiler_range range(runtime_, "cubome::copy to the device");
+        for (std::size_t i = 0; i < arrays.size(); ++i) {
+            const host_array& a = arrays[i];
+            if (a.data == nullptr || a.is_shared) continue;
+            char* const staged = s.staged.data() + s.place.offsets[i];
+            const std::size_t bytes = bytes_of(count, a.bytes_per_problem);
+            if (a.role == array_role::result)
+                std::memset(staged, a.unset, bytes);
+            else
+                std::memcpy(staged, a.data + first * a.bytes_per_problem, bytes);
+        }
+        if (s.place.end > 0)
+            runtime_.call(&cuda_calls::copy, "copying problems to the device", static_cast<void*>(s.device.data()),
+                          static_cast<const void*>(s.staged.data()), s.place.end, s.stream.get());
+    }
+    s.launches = make_series(batch, chunk_arguments(batch, arrays, shared_place, s), count,
+                             workspace != nullptr ? workspace : s.device.data() + s.place.end);
+    s.launches.launch(runtime_, s.stream.get(), false);
+    follow(s);
+}
+
+/// Enqueues what the host wants to see of a launch: results after the last one, else how many problems are left.
+template <class Real>
+void cuda_backend<Real>::follow(slot& s) {
+    const std::size_t state = s.place.state_begin;
+    if (!s.launches.is_over())
+        runtime_.call(&cuda_calls::copy, "asking how many problems go on", static_cast<void*>(s.num_left.data()),
+                      static_cast<const void*>(s.launches.num_left()), sizeof(std::int64_t), s.stream.get());
+    else if (s.place.end > state)
+        runtime_.call(&cuda_calls::copy, "copying results to the host", static_cast<void*>(s.staged.data() + state),
+                      static_cast<const void*>(s.device.data() + state), s.place.end - state, s.stream.get());
+}
+
+/// Sees a chunk to its end, and unloads it.
+template <class Real>
+void cuda_backend<Real>::finish(slot& s, const cuda_batch<Real>& batch, const host_arrays& arrays) {
+    const auto wait = [&] { runtime_.call(&cuda_calls::synchronize, "waiting for the solve", s.stream.get()); };
+    const auto note = [&](std::int64_t num_left) {
+        if (batch.progress != nullptr)
+            batch.progress->fetch_add(s.num_unfinished - num_left, std::memory_order_relaxed);
+        s.num_unfinished = num_left;
+    };
+    bool is_cancelled = false;
+    while (!s.launches.is_over()) {
+        wait();
+        std::int64_t num_left;
+        std::memcpy(&num_left, s.num_left.data(), sizeof num_left);
+        note(num_left);
+        is_cancelled = batch.cancel != nullptr && batch.cancel->load(std::memory_order_relaxed);
+        if (num_left > 0)
+            s.launches.launch(runtime_, s.stream.get(), is_cancelled);
+        else
+            s.launches.end();
+        follow(s);
+    }
+    wait();
+    if (!is_cancelled) note(0);
+
+    const profiler_range range(runtime_, "cubome::copy to the host");
+    for (std::size_t i = 0; i < arrays.size(); ++i) {
+        const host_array& a = arrays[i];
+        if (a.data != nullptr && a.role != array_role::input)
+            std::memcpy(a.data + s.first * a.bytes_per_problem, s.staged.data() + s.place.offsets[i],
+                        bytes_of(s.count, a.bytes_per_problem));
+    }
+}
+
+template <class Real>
+void cuda_backend<Real>::run(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk,
+                             void* workspace) {
+    const std::int64_t n = batch.num_problems;
+    const staging shared_place = stage(arrays, 1, true);
+    clear_results(batch, arrays);
+    copy_shared(arrays, shared_place);
+    if (chunk < n) runtime_.call(&cuda_calls::synchronize, "loading what all problems share", slots_[0].stream.get());
+
+    const auto is_cancelled = [&] { return batch.cancel != nullptr && batch.cancel->load(std::memory_order_relaxed); };
+    slot* under_way = nullptr;
+    int next_slot = 0;
+    for (std::int64_t first = 0; first < n && !is_cancelled(); first += chunk) {
+        slot& s = slots_[next_slot];
+        begin(s, batch, arrays, shared_place, first, std::min(chunk, n - first), workspace);
+        if (under_way != nullptr) finish(*under_way, batch, arrays);
+        under_way = &s;
+        next_slot = 1 - next_slot;
+    }
+    if (under_way != nullptr)
+        finish(*under_way, batch, arrays);
+    else
+        runtime_.call(&cuda_calls::synchronize, "clearing the report", slots_[0].stream.get());
+}
+
+template <class Real>
+void cuda_backend<Real>::solve(const cuda_batch<Real>& batch, void* workspace) {
+    const profiler_range range(runtime_, "cubome::solve");
+    const device_scope scope(runtime_, device_);
+    if (workspace != nullptr) expect_on_device("solve", batch);
+    const host_arrays arrays = find_host_arrays(batch);
+    std::int64_t chunk = first_chunk(batch, arrays);
+    if (workspace != nullptr) {
+        chunk = batch.num_problems;
+    } else {
+        for (;; chunk = (chunk + 1) / 2) {
+            try {
+                reserve(batch, arrays, chunk);
+                break;
+            } catch (const cuda_error& e) {
+                if (e.failure() != cuda_failure::out_of_memory) throw;
+                release();
+                if (chunk == 1) throw;
+            }
+        }
+    }
+    try {
+        run(batch, arrays, chunk, workspace);
+    } catch (...) {
+        // Nothing may still be at work when the caller's memory, or ours, is given back.
+        for (slot& s : slots_) runtime_.try_call(&cuda_calls::synchronize, s.stream.get());
+        throw;
+    }
+}
+
+template class cuda_backend<float>;
+template class cuda_backend<double>;
+
+}  // namespace cubome::detail

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "cubome/cuda/launch.hpp"
+#include "host/batch_arrays.hpp"
+#include "host/cuda_calls.hpp"
+#include "host/cuda_launches.hpp"
+#include "host/cuda_memory.hpp"
+
+/// Runs batches on a CUDA device.
+namespace cubome::detail {
+
+/// A batch to be solved, validated.
+template <class Real>
+struct cuda_batch {
+    batch_arguments<Real> arguments;
+    bool full = false;  ///< which text
+    std::int64_t num_problems = 0;
+    const std::atomic<bool>* cancel = nullptr;
+    std::atomic<std::int64_t>* progress = nullptr;
+};
+
+/// The plan for problems of one family and size on one device. What it has to ask of the device before a launch is
+/// asked by the constructor. One thread at a time.
+template <class Real>
+class cuda_backend {
+public:
+    /// @param layout           with the box's arrays
+    /// @param device           −1: the calling thread's current one
+    /// @param steps_per_launch outer iterations; 0: chosen for each batch
+    /// @throws invalid_argument for a device that there is not; backend_unavailable without driver, device or kernels
+    /// for
+    ///         it; cuda_error
+    cuda_backend(cuda_runtime& runtime, const cuda_functions<Real>& functions, const problem_layout& layout,
+                 const std::int64_t* dims, int device, std::int64_t steps_per_launch);
+
+    int device() const noexcept { return device_; }
+    const char* mapping() const noexcept { return kernels_[0].plan.mapping; }
+
+    /// Whether so many problems keep enough of a device busy for it to be faster than a processor.
+    bool is_filled_by(std::int64_t num_problems) const noexcept;
+
+    /// Whether some array of the batch lies where only the device can read it.
+    bool is_on_device(const batch_arguments<Real>& batch) const;
+
+    /// Whether the host can read this address.
+    bool can_host_read(const void* address) const;
+
+    /// Device memory that a batch of these options needs, aligned to 64 bytes. At most: less if the state brings
+    /// arrays.
+    std::size_t workspace_bytes(const cuda_batch<Real>& batch) const;
+
+    /// Enqueues all launches of a batch. Allocates nothing, waits for nothing.
+    /// @throws invalid_argument for an array that the device cannot reach; cuda_error
+    void enqueue(const cuda_batch<Real>& batch, void* workspace, CUstream_st* stream);
+
+    /// Solves a batch, and waits for it. Arrays in host memory are moved in chunks, through pinned buffers, while other
+    /// chunks are being solved. Where device memory cannot be had chunks are halved, down to a single problem.
+    ///
+    /// @param workspace null: its own; else the caller's, and then all arrays must be the device's
+    void solve(const cuda_batch<Real>& batch, void* workspace);
+
+private:
+    /// An array of the batch that lies in host memory.
+    struct host_array {
+        char* data = nullptr;  ///< null: the device reaches it where it lies
+        std::int64_t bytes_per_problem = 0;
+        bool is_shared = false;
+        array_role role = array_role::input;
+        int unset = 0;  ///< the byte that a result is filled with beforehand
+    };
+    using host_arrays = std::vector<host_array>;  ///< in the order of visit_arrays
+
+    /// Where the parts of some problems' arrays lie in a buffer: inputs, then state, then results, so that each way is
+    /// one copy.
+    struct staging {
+        std::vector<std::size_t> offsets;  ///< by array
+        std::size_t state_begin = 0, result_begin = 0, end = 0;
+    };
+
+    /// A stream with its buffers, and the chunk that it works on.
+    struct slot {
+        explicit slot(cuda_runtime& r)
+            : device(r, kept_memory::where::device),
+              staged(r, kept_memory::where::pinned),
+              num_left(r, kept_memory::where::pinned),
+              stream(r) {}
+
+        kept_memory device, staged, num_left;
+        kept_stream stream;  ///< destroyed first
+        launch_series<Real> launches;
+        staging place;
+        std::int64_t first = 0, count = 0;
+        std::int64_t num_unfinished = 0;
+    };
+
+    std::int64_t steps_of(const cuda_batch<Real>& batch) const;
+    launch_series<Real> make_series(const cuda_batch<Real>& batch, const batch_arguments<Real>& arguments,
+                                    std::int64_t num_problems, void* workspace) const;
+    memory_kind locate(const char* function, const char* name, const void* address) const;
+    void expect_on_device(const char* function, const cuda_batch<Real>& batch) const;
+
+    host_arrays find_host_arrays(const cuda_batch<Real>& batch) const;
+    static staging stage(const host_arrays& arrays, std::int64_t num_problems, bool are_shared);
+    std::int64_t first_chunk(const cuda_batch<Real>& batch, const host_arrays& arrays) const;
+    void reserve(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk);
+    void release();
+    void clear_results(const cuda_batch<Real>& batch, const host_arrays& arrays);
+    void copy_shared(const host_arrays& arrays, const staging& place);
+    batch_arguments<Real> chunk_arguments(const cuda_batch<Real>& batch, const host_arrays& arrays,
+                                          const staging& shared_place, const slot& s) const;
+    void begin(slot& s, const cuda_batch<Real>& batch, const host_arrays& arrays, const staging& shared_place,
+               std::int64_t first, std::int64_t count, void* workspace);
+    void follow(slot& s);
+    void finish(slot& s, const cuda_batch<Real>& batch, const host_arrays& arrays);
+    void run(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk, void* workspace);
+
+    cuda_runtime& runtime_;
+    problem_layout layout_;
+    std::int64_t dims_[problem_runner<Real>::max_dims];
+    std::int64_t steps_per_launch_;
+    int device_ = 0;
+    loaded_kernel kernels_[2];  ///< plain, full
+    kept_memory shared_;        ///< what all problems share of the host's
+    slot slots_[2];
+};
+
+extern template class cuda_backend<float>;
+extern template class cuda_backend<double>;
+
+}  // namespace cubome::detail
