@@ -82,7 +82,8 @@ cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Rea
         constexpr const char* place = "loading the kernel";
         const int threads = k.plan.threads_per_block;
         int blocks = 0;
-        runtime_.call(&cuda_calls::allow_shared_bytes, place, k.plan.kernel, static_cast<int>(k.plan.shared_bytes));
+        // All there is: plans of other dimensions have the same kernel, and what they allow holds for all.
+        runtime_.call(&cuda_calls::allow_shared_bytes, place, k.plan.kernel, most_shared);
         runtime_.call(&cuda_calls::blocks_per_multiprocessor, place, &blocks, k.plan.kernel, threads,
                       k.plan.shared_bytes);
         k.most_blocks = std::max<std::int64_t>(1, std::int64_t(blocks) * num_multiprocessors);
@@ -162,7 +163,13 @@ launch_series<Real> cuda_backend<Real>::make_series(const cuda_batch<Real>& batc
 template <class Real>
 std::size_t cuda_backend<Real>::workspace_bytes(const cuda_batch<Real>& batch) const {
     const device_scope scope(runtime_, device_);
-    return make_series(batch, batch.arguments, batch.num_problems, nullptr).bytes();
+    auto either = batch;
+    std::size_t result = 0;
+    for (const bool full : {false, true}) {
+        either.full = full;
+        result = std::max(result, make_series(either, batch.arguments, batch.num_problems, nullptr).bytes());
+    }
+    return result;
 }
 
 template <class Real>

@@ -51,8 +51,8 @@ public:
     /// Whether the host can read this address.
     bool can_host_read(const void* address) const;
 
-    /// Device memory that a batch of these options needs, aligned to 64 bytes. At most: less if the state brings
-    /// arrays.
+    /// Device memory that a batch of these options needs, aligned to 64 bytes: at most, whatever text it needs and
+    /// whatever arrays its state brings.
     std::size_t workspace_bytes(const cuda_batch<Real>& batch) const;
 
     /// Enqueues all launches of a batch. Allocates nothing, waits for nothing.

@@ -182,7 +182,7 @@ struct solver<Real>::plan {
     std::size_t workspace_bytes(std::int64_t num_problems) const {
         if (cuda == nullptr) return schedule(num_problems, true).workspace_bytes;
         const auto arguments = detail::make_arguments(problem, settings);
-        return cuda->workspace_bytes({arguments, true, num_problems, cancel, progress});
+        return cuda->workspace_bytes({arguments, false, num_problems, cancel, progress});
     }
 
     /// @throws invalid_argument unless it is aligned and large enough

@@ -250,6 +250,25 @@ TYPED_TEST(CudaPlan, CountsProgressAndStopsWhenCancelled) {
     }
 }
 
+TEST(CudaPlans, OfOneKernelDoNotDisturbEachOther) {
+    with_device with;
+    const auto make = [&](std::int64_t dim) {
+        generator random(4);
+        auto source = random_batch(random, random_problems::quadratic(dim, dim), 2, variation::plain);
+        source.settings.outer_steps = 1, source.settings.inner_steps = 1;
+        return std::make_unique<subject<quadratic_by_block>>(source, false, with.model);
+    };
+    // The first needs more shared memory than every kernel has unasked, the last hardly any.
+    const auto expected = make(60), large = make(60), small = make(2);
+    expected->solve(on(cubome::backend::cpu));
+    cubome::solver<double> solver(large->b.problem, large->b.settings, on(cubome::backend::cuda));
+    small->solve(on(cubome::backend::cuda));
+
+    solver.solve(large->b.state(), large->b.report());
+
+    EXPECT_EQ(differences(large->b, expected->b), "");
+}
+
 // --- who runs what
 
 TEST(CudaBackend, IsUnavailableWithoutADriver) {

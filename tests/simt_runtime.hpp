@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -37,7 +38,6 @@ public:
     std::size_t most_bytes = ~std::size_t(0);       ///< that one allocation can have
     int code_of_first_call = 0;                     ///< of cudaGetDeviceCount, which then writes nothing
     std::map<std::string, std::int64_t> num_calls;  ///< by the runtime's names
-    std::int64_t num_empty_launches = 0;
 
     /// Makes the k-th call that can fail return a code, from 1, instead of doing anything; or it and all later ones.
     struct injection {
@@ -62,15 +62,17 @@ public:
     /// What the runtime hands out; it refers to this object.
     cuda_calls calls();
 
-    /// Lets kernels with these arguments be launched.
+    /// Lets kernels for these dimensions be launched.
     template <class Real>
     void add(const cubome::cuda_functions<Real>& functions, const cubome::problem_layout& layout,
              const std::int64_t* dims) {
+        const std::vector<std::int64_t> sizes(dims, dims + cubome::problem_runner<Real>::max_dims);
         for (const bool full : {false, true}) {
-            const auto plan = functions.plan(dims, full);
-            kernels_[plan.kernel] = [this, plan, layout](void** arguments) -> std::function<void(unsigned)> {
+            known_kernel& k = kernels_[functions.plan(dims, full).kernel];
+            k.layouts[sizes] = layout;
+            k.copy = [this, &k](void** arguments, const launch_shape& shape) -> std::function<void()> {
                 const auto a = *static_cast<const cubome::launch_arguments<Real>*>(arguments[0]);
-                return [this, plan, layout, a](unsigned num_blocks) { run<Real>(plan, layout, a, num_blocks); };
+                return [this, &k, a, shape] { run<Real>(k, shape, a); };
             };
         }
     }
@@ -190,11 +192,21 @@ private:
 
     // kernels
 
-    template <class Real>
-    void run(const cubome::cuda_plan& plan, const cubome::problem_layout& layout,
-             const cubome::launch_arguments<Real>& a, unsigned num_blocks);
+    struct launch_shape {
+        const void* kernel;
+        unsigned num_blocks, threads_per_block;
+        std::size_t shared_bytes;
+    };
+    struct known_kernel {
+        std::map<std::vector<std::int64_t>, cubome::problem_layout> layouts;  ///< by dimensions
+        std::function<std::function<void()>(void**, const launch_shape&)> copy;
+        std::size_t allowed_bytes = 48 * 1024;  ///< of dynamic shared memory
+    };
 
-    std::map<const void*, std::function<std::function<void(unsigned)>(void**)>> kernels_;
+    template <class Real>
+    void run(const known_kernel& known, const launch_shape& shape, const cubome::launch_arguments<Real>& a);
+
+    std::map<const void*, known_kernel> kernels_;
     std::map<char*, std::size_t> allocations_;
     std::set<void*> pinned_;
     std::vector<std::unique_ptr<stream>> streams_;
@@ -212,25 +224,27 @@ inline cubome::simt::device_model& threads(cubome::index threads_per_block) {
 }
 
 template <class Real>
-void device::run(const cubome::cuda_plan& plan, const cubome::problem_layout& layout,
-                 const cubome::launch_arguments<Real>& a, unsigned num_blocks) {
+void device::run(const known_kernel& known, const launch_shape& shape, const cubome::launch_arguments<Real>& a) {
     const std::int64_t n = a.max_problems;
     auto batch = a.batch;
+    const auto layout = known.layouts.find({a.dims, a.dims + cubome::problem_runner<Real>::max_dims});
+    ASSERT_NE(layout, known.layouts.end());
     cubome::detail::visit_arrays(
-        batch, layout,
+        batch, layout->second,
         [&]<class T>(const char* name, T*& data, std::int64_t each, bool is_shared, cubome::detail::array_role) {
             const std::int64_t count = (is_shared ? 1 : n) * each;
             EXPECT_TRUE(is_device(data, static_cast<std::size_t>(count) * sizeof(T))) << name;
         });
     EXPECT_EQ(a.batch.cancel, nullptr) << "a host's address";
-    const std::size_t groups = num_blocks * static_cast<unsigned>(plan.threads_per_block / plan.lanes);
     if (a.workspace_bytes > 0) {
-        EXPECT_TRUE(is_device(a.workspace, groups * a.workspace_bytes));
+        // at least a group per block
+        EXPECT_TRUE(is_device(a.workspace, shape.num_blocks * a.workspace_bytes));
     }
-    if (a.num_problems != nullptr && *a.num_problems == 0) ++num_empty_launches;
     if (testing::Test::HasFailure()) return;
-    const auto kernel = reinterpret_cast<void (*)(const cubome::launch_arguments<Real>&)>(plan.kernel);
-    threads(plan.threads_per_block).launch(num_blocks, plan.shared_bytes, [&] { kernel(a); });
+    const auto kernel = reinterpret_cast<void (*)(const cubome::launch_arguments<Real>&)>(shape.kernel);
+    threads(static_cast<cubome::index>(shape.threads_per_block)).launch(shape.num_blocks, shape.shared_bytes, [&] {
+        kernel(a);
+    });
 }
 
 inline cuda_calls device::calls() {
@@ -259,14 +273,15 @@ inline cuda_calls device::calls() {
     c.allow_shared_bytes.function = [this](const void* kernel, int bytes) {
         EXPECT_TRUE(kernels_.count(kernel) == 1);
         EXPECT_LE(bytes, 99 * 1024);
+        kernels_.at(kernel).allowed_bytes = static_cast<std::size_t>(bytes);
         return 0;
     };
     c.blocks_per_multiprocessor.function = [](int* blocks, const void*, int, std::size_t) { return *blocks = 1, 0; };
-    c.launch.function = [this](const void* kernel, unsigned num_blocks, unsigned, void** arguments, std::size_t,
-                               CUstream_st* s) {
+    c.launch.function = [this](const void* kernel, unsigned num_blocks, unsigned threads_per_block, void** arguments,
+                               std::size_t shared_bytes, CUstream_st* s) {
         EXPECT_GT(num_blocks, 0u);
-        const auto run = kernels_.at(kernel)(arguments);
-        enqueue(s, [run, num_blocks] { run(num_blocks); });
+        EXPECT_LE(shared_bytes, kernels_.at(kernel).allowed_bytes);
+        enqueue(s, kernels_.at(kernel).copy(arguments, {kernel, num_blocks, threads_per_block, shared_bytes}));
         return 0;
     };
     c.select_flagged.function = [this](void* temporary, std::size_t* bytes, const std::uint8_t* flags,
