@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+
 // The device groups and the kernel, run without a device.
 
+#include "cubome/cuda/runner.cuh"
 #include "simt_batches.hpp"
 
 namespace simt_batches {
@@ -75,6 +77,29 @@ TEST(SimtLaunches, AreCancelledBetweenTwoAndGoneOnWithToTheSameBits) {
         EXPECT_EQ(std::memcmp(&stopped.outer[p * 8], &whole.outer[p * 8], 8 * sizeof(float)), 0) << p;
         EXPECT_EQ(std::memcmp(&stopped.inner[p * 8], &whole.inner[p * 8], 8 * sizeof(float)), 0) << p;
     }
+}
+
+TEST(SimtLanes, SolveWithinAKernelOfOnesOwn) {
+    using mapping = cubome::tile_mapping<float, 8, 32>;
+    using family = problems::quadratic_family;
+    using own_solver = cubome::lane_solver<mapping, family, false, any, any>;
+    const batch<family, float> start({9, 12}, 13, false, 1, 2);
+    auto expected = start, found = start;
+    solve_on_host<family, float, 8, false, any, any>(expected);
+    const auto plan = cubome::cuda_variant<family, mapping, any, any>::plan(start.dims.data(), false);
+    constexpr std::int64_t num_blocks = 3;
+    const lane_memory workspace(plan.workspace_bytes * num_blocks * 4);
+    const auto b = found.arguments();
+    // In shares of its own making: each tile takes neighbouring problems, from the last one down.
+    device(32).launch(num_blocks, plan.shared_bytes, [&] {
+        own_solver solver(plan, workspace.data());
+        const std::int64_t each = 13 / own_solver::num_groups() + 1;
+        const std::int64_t first = own_solver::group_rank() * each;
+        for (std::int64_t p = std::min<std::int64_t>(first + each, 13); p-- > first;) {
+            EXPECT_FALSE(solver.solve(b, start.dims.data(), p));
+        }
+    });
+    EXPECT_EQ(found.differences(expected), "");
 }
 
 }  // namespace

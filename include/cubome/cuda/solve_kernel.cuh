@@ -140,27 +140,83 @@ struct block_mapping {
     static constexpr std::size_t exchange_bytes = (group::num_exchanged * sizeof(Real) + 15) / 16 * 16;
 };
 
+/// All iterations at once.
+struct whole_launch {
+    static CUBOME_INLINE std::int64_t first_step() { return 0; }
+    static CUBOME_INLINE bool pauses(std::int64_t) { return false; }
+    static CUBOME_INLINE bool should_stop() { return false; }
+};
+
+/// The lanes of a kernel that solve problems: each thread, tile or block of the grid one problem after another. It is
+/// what the library's kernel is made of, and the way for a kernel of one's own to solve problems with the lanes it has,
+/// between whatever else it does:
+///
+///     template <class Batch>
+///     __global__ void my_kernel(Batch batch, cubome::cuda_plan plan, char* workspace) {
+///         cubome::lane_solver<cubome::tile_mapping<float, 4>, cubome::problems::quadratic_family, false,
+///                             cubome::extent<8>, cubome::extent<8>> solver(plan, workspace);
+///         …                                       // the tile makes its problem, in memory that all its lanes can
+///         reach solver.solve(batch, dims, problem);     // by all lanes of the tile
+///
+/// The plan is `cuda_variant<Family, Mapping, Extents...>::plan(dims, Full)`, made on the host: launch blocks of
+/// plan.threads_per_block threads with plan.shared_bytes of dynamic shared memory, or more: the solver's is the first
+/// part. Lanes that left one another while a problem was made meet at the solve's first barrier; what one lane wrote of
+/// it is seen by the others if they passed `simt::sync_warp`, `__syncwarp` or `__syncthreads` since.
+template <class Mapping, class Family, bool Full, class... Extents>
+class lane_solver {
+    using group = typename Mapping::group;
+    using real = typename group::real;
+    using one_solve = problem_solve<group, Family, Full, Extents...>;
+    static constexpr index groups_per_block = Mapping::threads_per_block / Mapping::lanes;
+
+public:
+    /// @param plan      what has near_bytes, near_limit and workspace_bytes: a cuda_plan, or launch_arguments
+    /// @param workspace plan.workspace_bytes for each group of the grid, aligned to 64; null if they are 0
+    template <class Plan>
+    CUBOME_INLINE lane_solver(const Plan& plan, char* workspace)
+        : group_(Mapping::make_group(simt::shared_memory())),
+          pieces_(workspace + group_rank() * static_cast<std::int64_t>(plan.workspace_bytes),
+                  simt::shared_memory() + Mapping::exchange_bytes + rank_in_block() * plan.near_bytes,
+                  plan.near_limit) {}
+
+    /// Which of the grid's groups this is, and how many there are.
+    static CUBOME_INLINE std::int64_t group_rank() { return simt::block_rank() * groups_per_block + rank_in_block(); }
+    static CUBOME_INLINE std::int64_t num_groups() { return simt::num_blocks() * groups_per_block; }
+
+    /// Solves one problem of a batch: of the same one in each call, since arrays that all problems share stay where
+    /// they were loaded. All lanes of the group call it with the same arguments.
+    ///
+    /// @param batch  pointers that the device can reach; options and parameters as `solve` makes them of settings
+    /// @param dims   the family's dimensions; of constant extents none is read
+    /// @return whether the problem is paused, see launch_arguments; never with whole_launch
+    template <class Part = whole_launch>
+    CUBOME_INLINE bool solve(const batch_arguments<real>& batch, const std::int64_t* dims, std::int64_t problem,
+                             const Part& part = {}) {
+        const auto lanes = Mapping::access(group_, problem);
+        const bool is_paused = one_solve::solve(group_, batch, lanes, pieces_, dims, is_first_, part);
+        is_first_ = false;
+        return is_paused;
+    }
+
+private:
+    static CUBOME_INLINE index rank_in_block() { return simt::thread_rank() / Mapping::lanes; }
+
+    group group_;
+    arena pieces_;
+    bool is_first_ = true;
+};
+
 /// The body of the kernel: problems along the grid, in strides of all its groups.
 template <class Mapping, class Family, bool Full, class... Extents>
 CUBOME_INLINE void solve_problems(const launch_arguments<typename Mapping::group::real>& a) {
-    using solve = problem_solve<typename Mapping::group, Family, Full, Extents...>;
-    constexpr index groups_per_block = Mapping::threads_per_block / Mapping::lanes;
-    const index group_in_block = simt::thread_rank() / Mapping::lanes;
-    const std::int64_t group_rank = simt::block_rank() * groups_per_block + group_in_block;
-    const std::int64_t num_groups = simt::num_blocks() * groups_per_block;
-
-    char* const shared = simt::shared_memory();
-    const auto g = Mapping::make_group(shared);
-    const arena pieces(a.workspace + group_rank * static_cast<std::int64_t>(a.workspace_bytes),
-                       shared + Mapping::exchange_bytes + group_in_block * a.near_bytes, a.near_limit);
-
+    using solver_type = lane_solver<Mapping, Family, Full, Extents...>;
+    solver_type solver(a, a.workspace);
     const launch_part<typename Mapping::group::real> part(a);
     const std::int64_t count = a.num_problems == nullptr ? a.max_problems : *a.num_problems;
-    for (std::int64_t i = group_rank; i < count; i += num_groups) {
+    for (std::int64_t i = solver_type::group_rank(); i < count; i += solver_type::num_groups()) {
         const std::int64_t problem = a.problems == nullptr ? i : a.problems[i];
-        const auto lanes = Mapping::access(g, problem);
-        const bool is_paused = solve::solve(g, a.batch, lanes, pieces, a.dims, i == group_rank, part);
-        if (a.is_paused != nullptr && lanes.count() > 0) a.is_paused[problem] = is_paused;
+        const bool is_paused = solver.solve(a.batch, a.dims, problem, part);
+        if (a.is_paused != nullptr && simt::thread_rank() % Mapping::lanes == 0) a.is_paused[problem] = is_paused;
     }
 }
 
