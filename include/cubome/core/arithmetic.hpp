@@ -56,6 +56,12 @@ CUBOME_INLINE bool all(bool mask) {
     return mask;
 }
 
+/// A mask of which `any` is known to hold, where the text has branched on that: a scalar's is true, and selects by it
+/// are gone.
+CUBOME_INLINE bool after_any(bool) {
+    return true;
+}
+
 CUBOME_INLINE float abs(float x) {
     return __builtin_fabsf(x);
 }
@@ -115,6 +121,33 @@ CUBOME_INLINE Real max(Real a, Real b) {
 template <class Real>
 CUBOME_INLINE Real min(Real a, Real b) {
     return select(isnan(a), a, fast_min(a, b));
+}
+
+/// The larger one, NaN if either is; of two zeros any. What a maximum over many is made of.
+template <class Real>
+CUBOME_INLINE Real larger(Real a, Real b) {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 800
+    if constexpr (sizeof(Real) == sizeof(float)) {
+        float result;
+        asm("max.NaN.f32 %0, %1, %2;" : "=f"(result) : "f"(a), "f"(b));
+        return result;
+    }
+#endif
+    return max(a, b);
+}
+
+/// 1 / x, rounded correctly, of x from 2^-100 to 2^100 or NaN.
+template <class Real>
+CUBOME_INLINE Real reciprocal(Real x) {
+#ifdef __CUDA_ARCH__
+    // What nvcc makes of a division by such a float, without the test for others and the way round for them.
+    if constexpr (sizeof(Real) == sizeof(float)) {
+        float guess;
+        asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(guess) : "f"(x));
+        return fma(guess, fma(-x, guess, 1.0f), guess);
+    }
+#endif
+    return Real(scalar_of<Real>(1)) / x;
 }
 
 /// The element of a scalar, or its mask, in memory: what packs do with all their lanes.

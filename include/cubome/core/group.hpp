@@ -146,7 +146,9 @@ public:
     template <class E, class F>
     CUBOME_INLINE Real maximum(E n, F&& f) const {
         Real result = f(0);
-        for_each_index(n, [&](index i) { result = max(result, f(i)); });
+        for_each_index(n, [&](index i) {
+            if (i > 0) result = larger(result, Real(f(i)));
+        });
         return result;
     }
 

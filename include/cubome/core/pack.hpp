@@ -211,6 +211,14 @@ CUBOME_INLINE bool any(wide_mask<Mask> mask) {
     return any(mask.low | mask.high);
 }
 template <class Scalar>
+CUBOME_INLINE simd_mask<Scalar> after_any(simd_mask<Scalar> mask) {
+    return mask;
+}
+template <class Mask>
+CUBOME_INLINE wide_mask<Mask> after_any(wide_mask<Mask> mask) {
+    return mask;
+}
+template <class Scalar>
 CUBOME_INLINE bool all(simd_mask<Scalar> mask) {
     return xsimd::all(mask.bits);
 }

@@ -80,8 +80,8 @@ public:
     template <class E, class F>
     CUBOME_INLINE Real maximum(E n, F&& f) const {
         sums<Real, 1> result{{-infinity<Real>}};
-        for_each(n, [&](lane_element i) { result[0] = max(result[0], Real(f(i))); });
-        return group().across(result, [](Real a, Real b) { return max(a, b); })[0];
+        for_each(n, [&](lane_element i) { result[0] = larger(result[0], Real(f(i))); });
+        return group().across(result, [](Real a, Real b) { return larger(a, b); })[0];
     }
 
     template <class E, class F>

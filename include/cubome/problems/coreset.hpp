@@ -47,7 +47,8 @@ struct coreset {
             acc[0] = acc[0] + real(share[i]);
             return acc;
         });
-        const real scale = real(scalar(1)) / total[0];
+        // From 1, which the largest adds, to their number.
+        const real scale = reciprocal(total[0]);
         g.template phase<barrier::prepared>(num_points, [&](auto i) { share[i] = real(share[i]) * scale; });
         g.sum_each(
             dim, num_points,
