@@ -61,7 +61,7 @@ BUGS = [
          "real(share[i]) * (sum - s[2])", "real(share[i]) * (sum + s[2])",
          "gradients_test", "*Gradients.OfTheCoreset*"),
     solver("index_or_sign", "v goes up", SOLVE,
-           "fma(-outer_step, d, real(w_.outer[i]))", "fma(outer_step, d, real(w_.outer[i]))"),
+           "fma(-outer_step, direction, real(w_.outer[i]))", "fma(outer_step, direction, real(w_.outer[i]))"),
     solver("index_or_sign", "the gap's gradient has the other sign", DEGENERATE,
            "gradient[i] = -difference;", "gradient[i] = difference;"),
 
@@ -82,7 +82,7 @@ BUGS = [
     solver("projection", "the descent leaves the box upwards", DESCENT,
            "project(next, Real(w.inner_lower[i]), Real(w.inner_upper[i]))", "max(next, Real(w.inner_lower[i]))"),
     solver("projection", "v leaves the box", SOLVE,
-           "next = project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));", "next = next;"),
+           "return project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));", "return next;"),
 
     # --- momentum reset ---
     solver("momentum_reset", "the descent's momentum resets where it should persist, and the reverse", SOLVE,
@@ -100,14 +100,15 @@ BUGS = [
     solver("schedule", "a continued solve starts its schedule anew", PROBLEM,
            "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(step + 1);", PARTS),
     solver("schedule", "one update too many", SOLVE,
-           "bool is_last = step == o.outer_steps;", "bool is_last = step > o.outer_steps;"),
+           "is_last = !is_started || step == o.outer_steps;", "is_last = !is_started || step > o.outer_steps;"),
 
     # --- λ for λ* ---
     solver("multiplier", "the update uses the best multiplier", SOLVE,
-           "multiplier(o_.barrier, p_.eta, e.q.gap, s.alignment(), s.gap_norm(), p_.epsilon)",
-           "best_multiplier(s.alignment(), s.gap_norm())"),
+           "multiplier(o_.barrier, p_.eta, e.q.gap, e.sums.alignment, e.sums.gap_norm, p_.epsilon)",
+           "best_multiplier(e.sums.alignment, e.sums.gap_norm)"),
     solver("multiplier", "stationarity uses the update's multiplier", SOLVE,
-           "stationarity<Full>(g_, w_, s)", "max(fma(e.multiplier, s.alignment(), s.value_norm()), real(scalar(0)))"),
+           "stationarity<Full>(g_, w_, e.sums)",
+           "max(fma(e.multiplier, e.sums.alignment, e.sums.value_norm), real(scalar(0)))"),
     text("multiplier", "the best multiplier divides by nothing", MULTIPLIER,
          "select(squared_norm == zero, zero, max(-alignment / squared_norm, zero))",
          "max(-alignment / squared_norm, zero)",
@@ -115,7 +116,8 @@ BUGS = [
 
     # --- report one step late ---
     solver("report", "the iterations of a report are one too many", SOLVE,
-           "host.stopped(frozen, step);", "host.stopped(frozen, step + 1);"),
+           "host.stopped(progress.active, step);\n        progress.active",
+           "host.stopped(progress.active, step + 1);\n        progress.active"),
     solver("report", "the trace is late", SOLVE,
            "step % o.trace_interval == 0", "(step + 1) % o.trace_interval == 0", TRACE),
     solver("report", "the best iterate's number is one too many", SOLVE,
@@ -143,10 +145,10 @@ BUGS = [
 
     # --- mask ---
     solver("mask", "problems that are over go on", SOLVE,
-           "mask moved = active &\n", "const mask moved =\n", TOLERANCES),
+           "mask moved = active & is_outer_sound", "mask moved = is_outer_sound", TOLERANCES),
     solver("mask", "problems that are over go on in part", SOLVE,
-           "w_.inner[i] = select(moved, real(w_.inner_value_gradient[i]), real(w_.inner[i]));",
-           "w_.inner[i] = real(w_.inner_value_gradient[i]);", TOLERANCES),
+           "w_.inner[i] = select(moved, inner_next(i, d), real(w_.inner[i]));",
+           "w_.inner[i] = inner_next(i, d);", TOLERANCES),
     text("mask", "the upper vector of two takes the lower one's mask", PACK,
          "select(mask.high, a.high, b.high)", "select(mask.low, a.high, b.high)",
          "mathematics_test", "Mathematics/*.SelectTakesEachLaneFromItsOwnSide"),

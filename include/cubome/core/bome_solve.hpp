@@ -85,7 +85,11 @@ struct evaluation {
     Real outer_value;          ///< f
     value_gap_result<Real> q;  ///< q̂ and its magnitude
     Real multiplier;           ///< λ
-    Real stationarity;         ///< s
+    gradient_sums<Real> sums;
+    mask_of<Real> is_moderate;  ///< all of the above and θ⁽ᵀ⁾, so that `complete` would find everything finite
+
+    // What only `complete` fills in
+    Real stationarity;  ///< s
     mask_of<Real> is_descent_finite, is_value_finite, is_gap_finite, are_sums_finite;
 
     CUBOME_INLINE mask_of<Real> is_finite() const {
@@ -116,6 +120,8 @@ class bome_solver {
 
     static constexpr bool is_small =
         G::template inlines<typename Problem::outer_extent_type, typename Problem::inner_extent_type>;
+    static constexpr bool is_tiny =
+        is_tiny_product<typename Problem::outer_extent_type, typename Problem::inner_extent_type>;
 
 public:
     using data = typename Problem::data;
@@ -124,6 +130,11 @@ public:
     CUBOME_INLINE bome_solver(const G& g, Problem& problem, memory& w, const problem_parameters<real>& p,
                               const batch_options& o)
         : g_(g), problem_(problem), w_(w), p_(p), o_(o) {
+        // A tolerance that is not set is always met, but where none is set nothing converges.
+        const real zero(scalar(0)), always(infinity<scalar>);
+        const mask is_any = (p.tol_stationarity > zero) | (p.tol_gap > zero);
+        stationarity_limit_ = select(is_any, select(p.tol_stationarity > zero, p.tol_stationarity, always), -always);
+        gap_limit_ = select(p.tol_gap > zero, p.tol_gap, always);
         if constexpr (Full) {
             w_.has_box = o.has_box;
             w_.pins = o.has_box && o.box == box_rule::free_set;
@@ -131,7 +142,7 @@ public:
         }
     }
 
-    /// Evaluates the iterate; changes v, θ, their momenta and λ_{k−1} in nothing.
+    /// Evaluates the iterate as far as an update needs it; changes v, θ, their momenta and λ_{k−1} in nothing.
     ///
     /// @param last_multiplier λ_{k−1}, η before the first update
     CUBOME_INLINE evaluation<real> evaluate(real last_multiplier) {
@@ -139,7 +150,6 @@ public:
         prepare();
         start_descent(g_, w_);
         e.outer_value = outer_gradient();
-        e.is_value_finite = isfinite(e.outer_value);
 
         if constexpr (Full) {
             if (o_.has_inner_momentum) {
@@ -153,24 +163,32 @@ public:
         inner_gradient(w_.inner_gap_gradient);
         descent_step<Full>(g_, w_, w_.inner_gap_gradient, p_.descent_step_size, p_.inner_momentum);
         descend(o_.inner_steps - 1);
-        e.is_descent_finite = g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.descent[i])); });
-
         e.q = gap_gradient();
-        e.is_gap_finite = isfinite(e.q.gap) & isfinite(e.q.magnitude);
 
-        const auto s = sum_gradients<Full>(g_, w_, last_multiplier);
-        e.multiplier = multiplier(o_.barrier, p_.eta, e.q.gap, s.alignment(), s.gap_norm(), p_.epsilon);
-        e.stationarity = stationarity<Full>(g_, w_, s);
-        e.are_sums_finite = s.are_finite() & isfinite(e.stationarity);
+        e.sums = sum_gradients<Full>(g_, w_, last_multiplier);
+        e.multiplier = multiplier(o_.barrier, p_.eta, e.q.gap, e.sums.alignment, e.sums.gap_norm, p_.epsilon);
+        e.is_moderate = g_.all_of(w_.inner_dim, [&](auto i) { return is_moderate(real(w_.descent[i])); }) &
+                        is_moderate(e.outer_value) & is_moderate(e.q.gap) & is_moderate(e.q.magnitude) &
+                        e.sums.are_moderate();
         g_.template sync<barrier::evaluation_read>();
         return e;
     }
 
+    /// Fills in the rest of an evaluation: before the update, or where no lane moved in it.
+    CUBOME_INLINE void complete(evaluation<real>& e) {
+        e.stationarity = stationarity<Full>(g_, w_, e.sums);
+        e.is_descent_finite = g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.descent[i])); });
+        e.is_value_finite = isfinite(e.outer_value);
+        e.is_gap_finite = isfinite(e.q.gap) & isfinite(e.q.magnitude);
+        e.are_sums_finite = e.sums.are_finite() & isfinite(e.stationarity);
+    }
+
+    /// Whether a tolerance is set.
+    CUBOME_INLINE mask has_tolerance() const { return stationarity_limit_ > real(-infinity<scalar>); }
+
     /// Whether every tolerance that is set is met, and at least one is.
     CUBOME_INLINE mask has_converged(const evaluation<real>& e) const {
-        const real zero(scalar(0));
-        return ((p_.tol_stationarity > zero) | (p_.tol_gap > zero)) & meets(e.stationarity, p_.tol_stationarity) &
-               meets(e.q.gap, p_.tol_gap) & !is_ascent(e.q) & e.is_finite();
+        return (e.stationarity <= stationarity_limit_) & (e.q.gap <= gap_limit_) & !is_ascent(e.q) & e.is_finite();
     }
 
     /// Makes the outer update of the active lanes from the gradients that `evaluate` left. A lane whose direction or
@@ -180,55 +198,66 @@ public:
     /// @param inner_step ξ_θ of this iteration
     /// @return the active lanes that moved
     CUBOME_INLINE mask update(real lambda, real outer_step, real inner_step, mask active) {
-        // d = ∇f + λ ∇q̂, through the momentum, and the new iterate, in the gradients' own arrays
-        g_.for_each(w_.outer_dim, [&](auto i) {
+        // d = ∇f + λ ∇q̂, through the momentum, and the new iterate, of one coordinate
+        const auto outer_direction = [&](auto i) {
             real d = fma(lambda, real(w_.outer_gap_gradient[i]), real(w_.outer_value_gradient[i]));
             if constexpr (Full) {
                 if (o_.has_outer_momentum) d = heavy_ball(p_.outer_momentum, real(w_.outer_velocity[i]), d);
-                w_.outer_gap_gradient[i] = d;
             }
-            real next = fma(-outer_step, d, real(w_.outer[i]));
-            if constexpr (Full) {
-                if (o_.has_box) next = project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));
-            }
-            w_.outer_value_gradient[i] = next;
-        });
-        g_.for_each(w_.inner_dim, [&](auto i) {
+            return d;
+        };
+        const auto inner_direction = [&](auto i) {
             real d = fma(lambda, real(w_.inner_gap_gradient[i]), real(w_.inner_value_gradient[i]));
             if constexpr (Full) {
                 if (o_.has_outer_momentum) d = heavy_ball(p_.outer_momentum, real(w_.inner_velocity[i]), d);
-                w_.inner_gap_gradient[i] = d;
             }
-            real next = fma(-inner_step, d, real(w_.inner[i]));
+            return d;
+        };
+        const auto outer_next = [&](auto i, real direction) {
+            const real next = fma(-outer_step, direction, real(w_.outer[i]));
             if constexpr (Full) {
-                if (o_.has_box) next = project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i]));
+                if (o_.has_box) return project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));
             }
-            w_.inner_value_gradient[i] = next;
+            return next;
+        };
+        const auto inner_next = [&](auto i, real direction) {
+            const real next = fma(-inner_step, direction, real(w_.inner[i]));
+            if constexpr (Full) {
+                if (o_.has_box) return project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i]));
+            }
+            return next;
+        };
+        // P makes an infinite direction finite; without a box the new iterate shows it.
+        const auto is_sound = [&](real direction, real next) -> mask {
+            if constexpr (Full) {
+                if (o_.has_box) return isfinite(next) & isfinite(direction);
+            }
+            return isfinite(next);
+        };
+        const mask is_outer_sound = g_.all_of(w_.outer_dim, [&](auto i) {
+            const real d = outer_direction(i);
+            return is_sound(d, outer_next(i, d));
         });
-
-        mask moved = active &
-                     g_.all_of(w_.outer_dim, [&](auto i) { return isfinite(real(w_.outer_value_gradient[i])); }) &
-                     g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.inner_value_gradient[i])); });
-        if constexpr (Full) {
-            // P makes an infinite direction finite; without a box the new iterate shows it.
-            if (o_.has_box)
-                moved = moved &
-                        g_.all_of(w_.outer_dim, [&](auto i) { return isfinite(real(w_.outer_gap_gradient[i])); }) &
-                        g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.inner_gap_gradient[i])); });
-        }
+        const mask is_inner_sound = g_.all_of(w_.inner_dim, [&](auto i) {
+            const real d = inner_direction(i);
+            return is_sound(d, inner_next(i, d));
+        });
+        mask moved = active & is_outer_sound & is_inner_sound;
+        if (!any(moved)) return moved;
+        moved = after_any(moved);
 
         g_.for_each(w_.outer_dim, [&](auto i) {
-            w_.outer[i] = select(moved, real(w_.outer_value_gradient[i]), real(w_.outer[i]));
+            const real d = outer_direction(i);
+            w_.outer[i] = select(moved, outer_next(i, d), real(w_.outer[i]));
             if constexpr (Full) {
-                if (o_.has_outer_momentum)
-                    w_.outer_velocity[i] = select(moved, real(w_.outer_gap_gradient[i]), real(w_.outer_velocity[i]));
+                if (o_.has_outer_momentum) w_.outer_velocity[i] = select(moved, d, real(w_.outer_velocity[i]));
             }
         });
         g_.for_each(w_.inner_dim, [&](auto i) {
-            w_.inner[i] = select(moved, real(w_.inner_value_gradient[i]), real(w_.inner[i]));
+            const real d = inner_direction(i);
+            w_.inner[i] = select(moved, inner_next(i, d), real(w_.inner[i]));
             if constexpr (Full) {
-                if (o_.has_outer_momentum)
-                    w_.inner_velocity[i] = select(moved, real(w_.inner_gap_gradient[i]), real(w_.inner_velocity[i]));
+                if (o_.has_outer_momentum) w_.inner_velocity[i] = select(moved, d, real(w_.inner_velocity[i]));
                 if (o_.has_inner_momentum && !o_.inner_momentum_reset)
                     w_.kept_descent_velocity[i] =
                         select(moved, real(w_.descent_velocity[i]), real(w_.kept_descent_velocity[i]));
@@ -300,10 +329,21 @@ private:
     }
 
     CUBOME_INLINE void descend(std::int64_t steps) {
-        for (std::int64_t t = 0; t < steps; ++t) {
+        const auto step = [&] {
             inner_gradient(w_.gradient);
             descent_step<Full>(g_, w_, w_.gradient, p_.descent_step_size, p_.inner_momentum);
+        };
+        if constexpr (is_tiny) {
+            // Where a step is a handful of instructions the loop around it counts: eight at a time, and in 32 bits.
+            auto near = static_cast<std::uint32_t>(steps);
+            steps -= near;
+            CUBOME_NO_UNROLL
+            for (; near >= 8; near -= 8) unroll<8>([&](index) { step(); });
+            CUBOME_NO_UNROLL
+            for (; near > 0; --near) step();
         }
+        CUBOME_NO_UNROLL
+        for (; steps > 0; --steps) step();
     }
 
     const G& g_;
@@ -311,6 +351,7 @@ private:
     memory& w_;
     const problem_parameters<real>& p_;
     const batch_options& o_;
+    real stationarity_limit_, gap_limit_;
 };
 
 /// Where each problem of a pack stands: what the loop changes besides the arrays.
@@ -347,7 +388,8 @@ CUBOME_INLINE void note(Solver& solver, const evaluation<Real>& e, const batch_o
 /// says nothing. `host` is whoever runs the text: it counts iterations, keeps the trace and says when to stop.
 ///
 ///     host.first_step()                     updates that earlier parts of this solve have made
-///     host.pauses(step)                     whether another part goes on from here; the same in every lane
+///     host.pauses(step)                     whether another part goes on from here; the same in every lane, and false
+///                                           for the first step
 ///     host.should_stop()                    polled once an iteration; the same answer in every lane
 ///     host.iteration_number(step)           k + 1 of each lane, as a Real, for schedules
 ///     host.stopped(mask, step)              these lanes have made `step` updates and make no more in this part
@@ -356,18 +398,33 @@ CUBOME_INLINE void note(Solver& solver, const evaluation<Real>& e, const batch_o
 template <bool Full, class Solver, class Real, class Host>
 CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<Real>& p, const batch_options& o,
                                        solve_progress<Real>& progress, Host& host) {
+    using mask = mask_of<Real>;
     evaluation<Real> e;
     std::int64_t step = host.first_step();
-    for (; !host.pauses(step); ++step) {
+    // Where no lane can start, the first evaluation is the last.
+    const bool is_started = any(progress.active);
+    progress.active = after_any(progress.active);
+    // Where nobody watches convergence, stationarity is for the last evaluation, and for telling whether it is finite:
+    // of moderate sums it is.
+    const bool is_watched = Full || any(solver.has_tolerance());
+    const auto stop = [&] {
+        host.stopped(progress.active, step);
+        progress.active = mask(false);
+        return e;
+    };
+    do {
         e = solver.evaluate(progress.last_multiplier);
-        note<Full>(solver, e, o, progress, host, step);
-        mask_of<Real> goes_on = progress.active & e.is_finite() & !solver.has_converged(e);
-        bool is_last = step == o.outer_steps;
-        if (!is_last && host.should_stop()) {
-            progress.cancelled = goes_on;
-            is_last = true;
+        mask goes_on = progress.active;
+        const bool is_last = !is_started || step == o.outer_steps;
+        if (is_watched || is_last || host.should_stop() || !all(e.is_moderate | !goes_on)) {
+            const bool is_cancelled = !is_last && host.should_stop();
+            solver.complete(e);
+            if (is_started) note<Full>(solver, e, o, progress, host, step);
+            goes_on = goes_on & e.is_finite() & !solver.has_converged(e);
+            if (is_cancelled) progress.cancelled = goes_on;
+            if (is_last || is_cancelled || !any(goes_on)) return stop();
+            goes_on = after_any(goes_on);
         }
-        if (is_last) goes_on = mask_of<Real>(false);
 
         // ξ (k + 1)^(−p); exp(−0) is exactly 1
         Real outer_step = p.outer_step_size;
@@ -377,16 +434,27 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<
             outer_step = outer_step * exp(-(p.outer_schedule * log_number));
             inner_step = inner_step * exp(-(p.inner_schedule * log_number));
         }
-        const mask_of<Real> moved =
-            any(goes_on) ? solver.update(e.multiplier, outer_step, inner_step, goes_on) : goes_on;
-        progress.last_multiplier = select(moved, e.multiplier, progress.last_multiplier);
+        mask moved = solver.update(e.multiplier, outer_step, inner_step, goes_on);
+        if (!any(moved)) {
+            progress.update_failed = progress.update_failed | goes_on;
+            if (!is_watched) {
+                solver.complete(e);
+                // Those that were to go on are finite, or they would not have been.
+                e.is_descent_finite = e.is_descent_finite | goes_on;
+                e.is_value_finite = e.is_value_finite | goes_on;
+                e.is_gap_finite = e.is_gap_finite | goes_on;
+                e.are_sums_finite = e.are_sums_finite | goes_on;
+            }
+            return stop();
+        }
+        moved = after_any(moved);
         progress.update_failed = progress.update_failed | (goes_on & !moved);
-
-        const mask_of<Real> frozen = progress.active & !moved;
+        progress.last_multiplier = select(moved, e.multiplier, progress.last_multiplier);
+        const mask frozen = progress.active & !moved;
         if (any(frozen)) host.stopped(frozen, step);
         progress.active = moved;
-        if (!any(moved)) return e;
-    }
+        ++step;
+    } while (!host.pauses(step));
     host.stopped(progress.active, step);
     return e;
 }

@@ -7,18 +7,28 @@
 
 CUBOME_BEGIN_NAMESPACE
 
-/// The six sums of one evaluation: three over v, then three over θ. Both step rules and the report are made of them.
+/// Far from what float can hold.
+template <class Real>
+CUBOME_INLINE mask_of<Real> is_moderate(Real x) {
+    return abs(x) <= Real(scalar_of<Real>(0x1p60f));
+}
+
+/// The sums of one evaluation over v and θ together, of which λ and the report are made.
 template <class Real>
 struct gradient_sums {
-    Real outer_alignment, outer_gap_norm, outer_value_norm;  ///< ⟨∇_v f, ∇_v q̂⟩, ‖∇_v q̂‖², ‖∇_v f‖²
-    Real inner_alignment, inner_gap_norm, inner_value_norm;  ///< the same over θ
-
-    CUBOME_INLINE Real alignment() const { return outer_alignment + inner_alignment; }
-    CUBOME_INLINE Real gap_norm() const { return outer_gap_norm + inner_gap_norm; }
-    CUBOME_INLINE Real value_norm() const { return outer_value_norm + inner_value_norm; }
+    Real alignment, gap_norm, value_norm;  ///< ⟨∇f, ∇q̂⟩, ‖∇q̂‖², ‖∇f‖²
 
     CUBOME_INLINE mask_of<Real> are_finite() const {
-        return isfinite(alignment()) & isfinite(gap_norm()) & isfinite(value_norm());
+        return isfinite(alignment) & isfinite(gap_norm) & isfinite(value_norm);
+    }
+
+    /// Whether all three, and the stationarity that would be made of them, are sure to be finite, whatever the number
+    /// of coordinates: with these bounds no coordinate of ∇f + λ*∇q̂ is above |∇f| + |⟨∇f, ∇q̂⟩| / ‖∇q̂‖ < 2^41, and a
+    /// sum of squares in float stops growing at 2^25 times the largest.
+    CUBOME_INLINE mask_of<Real> are_moderate() const {
+        using scalar = scalar_of<Real>;
+        return (abs(alignment) <= Real(scalar(0x1p10f))) & (gap_norm >= Real(scalar(0x1p-60f))) &
+               is_moderate(gap_norm) & is_moderate(value_norm);
     }
 };
 
@@ -79,7 +89,7 @@ CUBOME_INLINE gradient_sums<Real> sum_gradients(const G& g, const Memory& w, Rea
             }
             return next;
         });
-    return {s[0], s[1], s[2], s[3], s[4], s[5]};
+    return {s[0] + s[3], s[1] + s[4], s[2] + s[5]};
 }
 
 /// How far the iterate is from stationary, with the best multiplier instead of λ.
@@ -90,7 +100,7 @@ CUBOME_INLINE gradient_sums<Real> sum_gradients(const G& g, const Memory& w, Rea
 /// Summed from its terms: ‖∇f‖² + λ*⟨∇f, ∇q̂⟩ is the same number, but what is left of it near a solution is rounding.
 template <bool Full, class G, class Memory, class Real = typename G::real>
 CUBOME_INLINE Real stationarity(const G& g, const Memory& w, const gradient_sums<Real>& s) {
-    const Real best = best_multiplier(s.alignment(), s.gap_norm());
+    const Real best = best_multiplier(s.alignment, s.gap_norm);
     if constexpr (Full) {
         if (w.has_box) {
             const auto add = [&](Real acc, Real x, Real lower, Real upper, Real value_gradient, Real gap_gradient) {

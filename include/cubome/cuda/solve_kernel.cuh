@@ -103,7 +103,7 @@ struct thread_mapping {
     static constexpr index threads_per_block = Threads;
     static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
         constexpr bool is_wide = sizeof(Real) > 4;
-        return at_least_one((full ? (is_wide ? 256 : 384) : (is_wide ? 512 : 896)) / Threads);
+        return at_least_one((full ? (is_wide ? 256 : 384) : (is_wide ? 384 : 896)) / Threads);
     }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
