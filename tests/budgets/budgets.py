@@ -7,6 +7,14 @@
 Every kernel: no stack, no local memory, no access to it; no double precision arithmetic where numbers are float. Its
 registers and its number of instructions may not exceed the table's by more than a tenth; the table names all kernels and
 no others. --update writes the table anew.
+
+Two kinds of kernel are held to what their loops promise (loops.py finds them):
+
+    a coreset per thread, float, plain   nothing in the loop over outer iterations reads memory but for constants; the
+                                         column `iteration`, the instructions that one of them takes at T = 10, is held
+                                         like the registers; what is above the goals is told, and is no failure
+    quadratics of constant extents,      H is in registers: the loop of the inner descent reads θ from shared memory, and
+    plain                                nothing else from anywhere
 """
 import argparse
 import csv
@@ -14,11 +22,95 @@ import os
 import re
 import subprocess
 import sys
+from collections import Counter
+
+import loops
 
 SKIPPED = 77
 MARGIN = 1.1
 FP64 = re.compile(r"^(DADD|DMUL|DFMA|DSETP|DMNMX|DMMA|MUFU\.\w*64H?|(F2F|I2F|F2I)\S*F64)")
 LOCAL = re.compile(r"^(LDL|STL)")
+COUNTED = ("registers", "instructions", "iteration")
+
+THREAD_CORESET = re.compile(r"^coreset float thread 1 plain \d+x(?P<dim>\d+)$")
+TILE_QUADRATIC = re.compile(r"^quadratic (?P<real>float|double) tile (?P<lanes>\d+) plain (?P<n>\d+)x(?P=n)$")
+INNER_STEPS = 10
+GOALS = {"registers": 64, "iteration": 200}  # of the coreset
+
+
+def count(instructions, *bases):
+    found = Counter(i.base for i in instructions)
+    return sum(found[base] for base in bases)
+
+
+def iteration_loop(kernel):
+    """The loop over outer iterations: the largest one inside the loop over problems."""
+    if len(kernel.loops) != 1:
+        raise loops.Unreadable(f"{len(kernel.loops)} outermost loops, expected that over the problems alone")
+    inside = kernel.loops[0].children
+    if not inside:
+        raise loops.Unreadable("no loop in the loop over the problems")
+    found = max(inside, key=lambda loop: len(kernel.instructions_of(loop)))
+    if not found.children:
+        raise loops.Unreadable("no loop in the loop over outer iterations")
+    return found
+
+
+def check_coreset(kernel, dim):
+    """The instructions of an outer iteration, and the faults."""
+    outer = iteration_loop(kernel)
+    faults = []
+    if loads := count(kernel.instructions_of(outer), "LDG", "LD"):
+        faults.append(f"{loads} loads from memory in the loop over outer iterations")
+    # A step of the descent is two fma for each coordinate. The compiler, or the text, makes several steps per trip.
+    per_step = 2 * dim
+    descents = []
+    for loop in outer.children:
+        fmas = count(kernel.instructions_of(loop), "FFMA")
+        if loop.children or fmas == 0 or fmas % per_step:
+            raise loops.Unreadable(f"the loop at {loop.header:#x} has {fmas} fma, no multiple of a step's {per_step}")
+        descents.append((-fmas // per_step, len(kernel.instructions_of(loop)), loop.header))
+    # The first step stands before the loops; of two loops of the same steps, the longer one is for what no int counts.
+    left, trips = INNER_STEPS - 1, {}
+    for steps, _, header in sorted(descents):
+        trips[header], left = divmod(left, -steps)
+    if left:
+        raise loops.Unreadable(f"{left} steps of the descent are in no loop")
+    return kernel.shortest_trip(outer, trips)[0], faults
+
+
+def check_quadratic(kernel, real, lanes, n):
+    """The faults."""
+    rows = n // lanes
+    outer = iteration_loop(kernel)
+    faults = []
+    fma = "FFMA" if real == "float" else "DFMA"
+    for loop in outer.children:
+        inside = kernel.instructions_of(loop)
+        where = f"in the descent's loop at {loop.header:#x}"
+        steps = count(inside, fma) // (rows * n)
+        if steps == 0:
+            faults.append(f"{count(inside, fma)} fma {where}, expected {rows * n} and more")
+            continue
+        if loads := count(inside, "LDG", "LD", "LDL"):
+            faults.append(f"{loads} loads from memory {where}")
+        # All of θ, and a lane's own elements once more for the step, perhaps on either side of a branch.
+        most = steps * (n + 2 * rows)
+        if count(inside, "LDS") > most:
+            faults.append(f"{count(inside, 'LDS')} loads from shared memory {where}, {most} would be theta alone")
+    return faults
+
+
+def check_loops(name, lines, entry):
+    """Adds to the figures and faults of a kernel what its loops tell."""
+    try:
+        if match := THREAD_CORESET.match(name):
+            entry["iteration"], faults = check_coreset(loops.read(lines), int(match["dim"]))
+            entry["faults"] += faults
+        elif match := TILE_QUADRATIC.match(name):
+            entry["faults"] += check_quadratic(loops.read(lines), match["real"], int(match["lanes"]), int(match["n"]))
+    except loops.Unreadable as what:
+        entry["faults"].append(f"its loops are not understood: {what}")
 
 
 def tool(cuobjdump, *arguments):
@@ -45,7 +137,7 @@ def readable_names(mangled):
 
 def measure(cuobjdump, objects):
     """(kernel, architecture): registers, instructions, and what breaks a rule."""
-    found = {}
+    found, lines = {}, {}
     for path in objects:
         symbol = arch = None
         for line in tool(cuobjdump, "-res-usage", path).splitlines():
@@ -63,8 +155,10 @@ def measure(cuobjdump, objects):
                 arch = match[1]
             elif match := re.match(r"\s*Function : (\w+)", line):
                 symbol = match[1]
+                lines[symbol, arch] = []
             elif match := re.match(r"\s*/\*[0-9a-f]{4,}\*/\s+(?:@!?U?P\w+\s+)?([A-Z][\w.]*)", line):
                 entry = found[symbol, arch]
+                lines[symbol, arch].append(line)
                 if match[1] == "NOP":
                     continue
                 entry["instructions"] += 1
@@ -78,6 +172,7 @@ def measure(cuobjdump, objects):
         for what, which in (("local memory", local), ("double precision", double)):
             if which:
                 entry["faults"].append(f"{what}: {' '.join(which)}")
+        check_loops(names[symbol], lines.get((symbol, arch), []), entry)
         result[names[symbol], arch] = entry
     return result
 
@@ -98,9 +193,9 @@ def main():
     if options.update:
         with open(options.table, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["kernel", "architecture", "registers", "instructions"])
+            writer.writerow(["kernel", "architecture", *COUNTED])
             for (kernel, arch), e in sorted(found.items()):
-                writer.writerow([kernel, arch, e["registers"], e["instructions"]])
+                writer.writerow([kernel, arch, *(e.get(what, "") for what in COUNTED)])
     else:
         with open(options.table, newline="", encoding="utf-8") as file:
             table = {(row["kernel"], row["architecture"]): row for row in csv.DictReader(file)}
@@ -113,9 +208,15 @@ def main():
                 if arch in {a for _, a in table}:
                     failures.append(f"{kernel}, {arch}: not in the table")
                 continue
-            for what in ("registers", "instructions"):
-                if e[what] > MARGIN * int(row[what]):
+            for what in COUNTED:
+                if what in e and not row[what]:
+                    failures.append(f"{kernel}, {arch}: {e[what]} {what}, but none in the table")
+                elif what in e and e[what] > MARGIN * int(row[what]):
                     failures.append(f"{kernel}, {arch}: {e[what]} {what}, at most a tenth above {row[what]} expected")
+    for (kernel, arch), e in sorted(found.items()):
+        for what, goal in GOALS.items() if THREAD_CORESET.match(kernel) else ():
+            if e.get(what, 0) > goal:
+                print(f"{kernel}, {arch}: {e[what]} {what}, the goal is {goal}")
     for failure in failures:
         print(failure)
     print(f"{len(found)} kernels, {len(failures)} failures")
