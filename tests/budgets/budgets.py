@@ -209,7 +209,7 @@ def main():
                     failures.append(f"{kernel}, {arch}: not in the table")
                 continue
             for what in COUNTED:
-                if what in e and not row[what]:
+                if what in e and not row.get(what):
                     failures.append(f"{kernel}, {arch}: {e[what]} {what}, but none in the table")
                 elif what in e and e[what] > MARGIN * int(row[what]):
                     failures.append(f"{kernel}, {arch}: {e[what]} {what}, at most a tenth above {row[what]} expected")
