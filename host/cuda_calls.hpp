@@ -119,6 +119,9 @@ private:
     std::atomic<const device_lost*> lost_{nullptr};
 };
 
+/// The CUDA runtime's own functions, for whoever wraps them; none of them in a build without it.
+cuda_calls linked_cuda_calls();
+
 /// The CUDA runtime; null in a build without it.
 cuda_runtime* linked_cuda_runtime();
 

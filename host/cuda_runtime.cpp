@@ -15,7 +15,9 @@ static_assert(int(memory_kind::managed) == cudaMemoryTypeManaged);
 static_assert(multiprocessor_count == cudaDevAttrMultiProcessorCount);
 static_assert(most_shared_bytes_per_block == cudaDevAttrMaxSharedMemoryPerBlockOptin);
 
-cuda_calls make_calls() {
+}  // namespace
+
+cuda_calls linked_cuda_calls() {
     cuda_calls c;
     c.device_count.function = [](int* count) { return cudaGetDeviceCount(count); };
     c.current_device.function = [](int* device) { return cudaGetDevice(device); };
@@ -64,11 +66,9 @@ cuda_calls make_calls() {
     return c;
 }
 
-}  // namespace
-
 cuda_runtime* linked_cuda_runtime() {
     // Never destroyed: solvers with static lifetime may be, later.
-    static auto* const runtime = new cuda_runtime(make_calls());
+    static auto* const runtime = new cuda_runtime(linked_cuda_calls());
     return runtime;
 }
 
