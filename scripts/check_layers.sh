@@ -60,9 +60,9 @@ forbid "examples/ and bench/ are users: nothing of host/ or kernels/" \
 
 # --- CUDA
 
-forbid "CUDA headers only in .cu, .cuh and host/cuda*" \
+forbid "CUDA headers only in .cu, .cuh, host/cuda*, and what runs on a device to test or time it" \
     '\.(hpp|cpp|h|cc)$' "${include}(<cuda|\"cuda(\.h|_runtime|_fp|/)|[<\"](cublas|cusolver|curand|nvtx|cub/|thrust/|cooperative_groups|vector_types|device_))" \
-    '^host/cuda'
+    '^(host/cuda|tests/gpu_|bench/gpu_)'
 forbid ".hpp and .cpp do not include .cuh or .cu" '\.(hpp|cpp)$' "$include.*\.cuh?[\">]" '^(host/cuda|tests/simt)'
 
 # --- nowhere
