@@ -81,6 +81,45 @@ struct coreset_workload {
     }
 };
 
+/// Weights of 64 points in 16 dimensions, of which each problem has its own.
+struct wide_coreset_workload {
+    static constexpr std::int64_t num_points = 64, dim = 16;
+    static constexpr std::int64_t outer_steps = 5000;
+    std::int64_t outer_dim = num_points, inner_dim = dim;
+    std::vector<float> points, target;
+
+    std::int64_t bytes_per_problem() const { return 4 * (num_points * dim + dim); }
+    void resize(std::int64_t num_problems) {
+        points.clear(), target.clear();
+        for (std::int64_t k = 0; k < num_problems; ++k) {
+            generator random(k);
+            for (std::int64_t i = 0; i < num_points * dim; ++i) points.push_back(random.normal());
+            for (std::int64_t j = 0; j < dim; ++j) target.push_back(0.3F * random.normal());
+        }
+    }
+    cubome::problem<float> problem(std::int64_t num_problems) const {
+        return cubome::coreset<float>(num_points, dim)
+            .bind("points", cubome::per_problem(points.data(), num_problems, num_points, dim))
+            .bind("target", cubome::per_problem(target.data(), num_problems, dim));
+    }
+    cubome::settings<float> settings() const {
+        cubome::settings<float> result;
+        result.outer_steps = outer_steps;
+        result.inner_steps = inner_steps;
+        result.epsilon = 1e-4F;
+        return result;
+    }
+    start make_start(std::int64_t num_problems) const {
+        start s;
+        for (std::int64_t i = 0; i < num_problems; ++i) {
+            generator random(~i);
+            for (std::int64_t j = 0; j < num_points; ++j) s.outer.push_back(random.uniform(-1, 1));
+            for (std::int64_t j = 0; j < dim; ++j) s.inner.push_back(random.uniform(-3, 3));
+        }
+        return s;
+    }
+};
+
 /// Two dense quadratics, own H, C, b and p, and P the identity. H has the eigenvalues 1/30 … 1.
 struct quadratic_workload {
     static constexpr std::int64_t outer_steps = 1000;
