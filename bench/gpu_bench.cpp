@@ -36,7 +36,7 @@ constexpr std::int64_t fewest_steps = 100;
 constexpr std::int64_t most_checked = 128;
 /// What is generated; larger batches repeat it, each problem in memory of its own.
 constexpr std::int64_t most_generated_bytes = std::int64_t(64) << 20;
-constexpr std::int64_t most_host_bytes = std::int64_t(4) << 30;
+constexpr std::int64_t most_host_bytes = std::int64_t(1) << 30;
 
 void check(cudaError_t code, const char* call) {
     if (code != cudaSuccess)

@@ -15,6 +15,7 @@ fails where a peer's f after 20 iterations is not the same.
 import argparse
 import json
 import math
+import os
 import statistics
 import struct
 import sys
@@ -180,6 +181,8 @@ class Jax:
     name = "jax"
 
     def __init__(self):
+        # Else it takes most of the device's memory at once, and leaves the next peer none.
+        os.environ.setdefault("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
         import jax
         import jax.numpy
         self.jax = jax
@@ -414,6 +417,8 @@ def main():
             tell(kind="missing", peer=peer.name, reason=str(what).splitlines()[0] if str(what) else type(what).__name__)
             print(f"peers.py: {peer.name} is not used: {what}", file=sys.stderr)
     num_wrong = 0
+    if not peers:
+        return 0
     for workload in options.workloads.split(","):
         for num_problems in map(int, options.batches.split(",")):
             data = inputs(workload, num_problems)
