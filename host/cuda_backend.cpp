@@ -92,6 +92,34 @@ cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Rea
         s.num_left.reserve(sizeof(std::int64_t));
         s.stream.create();
     }
+    load_selection();
+}
+
+/// Makes a selection of nothing, so that its kernels are loaded before the caller captures any.
+template <class Real>
+void cuda_backend<Real>::load_selection() {
+    CUstream_st* const stream = slots_[0].stream.get();
+    constexpr const char* place = "loading the selection";
+    std::size_t bytes = 0;
+    const auto select = [&](void* temporary, const std::uint8_t* flags, std::int64_t* indices) {
+        runtime_.call(&cuda_calls::select_flagged, place, temporary, &bytes, flags, indices + 1, indices,
+                      std::int64_t(1), stream);
+    };
+    std::int64_t none[2];
+    select(nullptr, nullptr, none);
+    constexpr std::size_t aligned = 64;
+    kept_memory memory(runtime_, kept_memory::where::device);
+    memory.reserve(2 * aligned + bytes);
+    try {
+        runtime_.call(&cuda_calls::set, place, static_cast<void*>(memory.data()), 0, aligned, stream);
+        runtime_.call(&cuda_calls::pending_error, "looking for what earlier calls of this thread left behind");
+        select(memory.data() + 2 * aligned, reinterpret_cast<const std::uint8_t*>(memory.data()),
+               reinterpret_cast<std::int64_t*>(memory.data() + aligned));
+        runtime_.call(&cuda_calls::synchronize, place, stream);
+    } catch (...) {
+        runtime_.try_call(&cuda_calls::synchronize, stream);
+        throw;
+    }
 }
 
 template <class Real>
@@ -113,11 +141,13 @@ memory_kind cuda_backend<Real>::locate(const char* function, const char* name, c
 
 template <class Real>
 bool cuda_backend<Real>::can_host_read(const void* address) const {
+    const device_scope scope(runtime_, device_);
     return locate("solve", "state.iteration", address) != memory_kind::device;
 }
 
 template <class Real>
 bool cuda_backend<Real>::is_on_device(const batch_arguments<Real>& batch) const {
+    const device_scope scope(runtime_, device_);
     auto arguments = batch;
     bool result = false;
     visit_arrays(arguments, layout_, [&](const char* name, auto*& data, std::int64_t, bool, array_role) {
@@ -127,12 +157,16 @@ bool cuda_backend<Real>::is_on_device(const batch_arguments<Real>& batch) const 
 }
 
 template <class Real>
-void cuda_backend<Real>::expect_on_device(const char* function, const cuda_batch<Real>& batch) const {
-    auto arguments = batch.arguments;
-    visit_arrays(arguments, layout_, [&](const char* name, auto*& data, std::int64_t, bool, array_role) {
+void cuda_backend<Real>::expect_on_device(const char* function, const cuda_batch<Real>& batch,
+                                          const void* workspace) const {
+    const auto expect = [&](const char* name, const void* data) {
         if (locate(function, name, data) == memory_kind::pageable)
             throw invalid_argument(function, name, "lies in pageable host memory", "memory that the device can reach");
-    });
+    };
+    auto arguments = batch.arguments;
+    visit_arrays(arguments, layout_,
+                 [&](const char* name, auto*& data, std::int64_t, bool, array_role) { expect(name, data); });
+    if (workspace != nullptr) expect("workspace", workspace);
 }
 
 template <class Real>
@@ -176,7 +210,7 @@ template <class Real>
 void cuda_backend<Real>::enqueue(const cuda_batch<Real>& batch, void* workspace, CUstream_st* stream) {
     const profiler_range range(runtime_, "cubome::enqueue");
     const device_scope scope(runtime_, device_);
-    expect_on_device("enqueue", batch);
+    expect_on_device("enqueue", batch, workspace);
     auto arguments = batch.arguments;
     // The kernel writes every other result of every problem.
     const auto clear = [&](Real* trace) {
@@ -193,13 +227,15 @@ void cuda_backend<Real>::enqueue(const cuda_batch<Real>& batch, void* workspace,
 // --- a batch that lies anywhere
 
 template <class Real>
-typename cuda_backend<Real>::host_arrays cuda_backend<Real>::find_host_arrays(const cuda_batch<Real>& batch) const {
+typename cuda_backend<Real>::host_arrays cuda_backend<Real>::find_host_arrays(const cuda_batch<Real>& batch,
+                                                                              bool are_pinned_staged) const {
     host_arrays result;
     auto arguments = batch.arguments;
     visit_arrays(arguments, layout_,
                  [&]<class T>(const char* name, T*& data, std::int64_t each, bool is_shared, array_role role) {
                      const memory_kind kind = locate("solve", name, data);
-                     const bool is_on_host = kind == memory_kind::pageable || kind == memory_kind::pinned;
+                     const bool is_on_host =
+                         kind == memory_kind::pageable || (kind == memory_kind::pinned && are_pinned_staged);
                      result.push_back({is_on_host ? as_bytes(data) : nullptr,
                                        each * static_cast<std::int64_t>(sizeof(T)), is_shared, role, unset_byte<T>});
                  });
@@ -412,8 +448,15 @@ template <class Real>
 void cuda_backend<Real>::solve(const cuda_batch<Real>& batch, void* workspace) {
     const profiler_range range(runtime_, "cubome::solve");
     const device_scope scope(runtime_, device_);
-    if (workspace != nullptr) expect_on_device("solve", batch);
-    const host_arrays arrays = find_host_arrays(batch);
+    if (workspace != nullptr) expect_on_device("solve", batch, workspace);
+    const host_arrays arrays = find_host_arrays(batch, workspace == nullptr);
+    const bool is_any_on_device =
+        std::any_of(arrays.begin(), arrays.end(), [](const host_array& a) { return a.data == nullptr; });
+    if (is_any_on_device) {
+        // What the caller copied there or computed without naming a stream.
+        CUstream_st* const legacy = nullptr;
+        runtime_.call(&cuda_calls::synchronize, "waiting for the default stream", legacy);
+    }
     std::int64_t chunk = first_chunk(batch, arrays);
     if (workspace != nullptr) {
         chunk = batch.num_problems;

@@ -33,9 +33,8 @@ public:
     /// @param layout           with the box's arrays
     /// @param device           −1: the calling thread's current one
     /// @param steps_per_launch outer iterations; 0: chosen for each batch
-    /// @throws invalid_argument for a device that there is not; backend_unavailable without driver, device or kernels
-    /// for
-    ///         it; cuda_error
+    /// @throws invalid_argument for a device that there is not; cuda_error; backend_unavailable without driver, device
+    ///         or kernels for it
     cuda_backend(cuda_runtime& runtime, const cuda_functions<Real>& functions, const problem_layout& layout,
                  const std::int64_t* dims, int device, std::int64_t steps_per_launch);
 
@@ -103,9 +102,10 @@ private:
     launch_series<Real> make_series(const cuda_batch<Real>& batch, const batch_arguments<Real>& arguments,
                                     std::int64_t num_problems, void* workspace) const;
     memory_kind locate(const char* function, const char* name, const void* address) const;
-    void expect_on_device(const char* function, const cuda_batch<Real>& batch) const;
+    void expect_on_device(const char* function, const cuda_batch<Real>& batch, const void* workspace) const;
+    void load_selection();
 
-    host_arrays find_host_arrays(const cuda_batch<Real>& batch) const;
+    host_arrays find_host_arrays(const cuda_batch<Real>& batch, bool are_pinned_staged) const;
     static staging stage(const host_arrays& arrays, std::int64_t num_problems, bool are_shared);
     std::int64_t first_chunk(const cuda_batch<Real>& batch, const host_arrays& arrays) const;
     void reserve(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk);

@@ -60,6 +60,7 @@ struct cuda_calls {
     cuda_call<CUstream_st*> destroy_stream{"cudaStreamDestroy", {}};
     cuda_call<CUstream_st*> synchronize{"cudaStreamSynchronize", {}};
     cuda_call<> forget_error{"cudaGetLastError", {}};  ///< returns what it forgets
+    cuda_call<> pending_error{"cudaPeekAtLastError", {}};
 
     std::function<const char*(int)> error_name;    ///< cudaGetErrorName
     std::function<void(const char*)> begin_range;  ///< of a profiler's time line, NVTX
@@ -71,7 +72,7 @@ struct cuda_calls {
         f(device_count), f(current_device), f(set_device), f(device_attribute), f(memory_info), f(address);
         f(allow_shared_bytes), f(blocks_per_multiprocessor), f(launch), f(select_flagged);
         f(allocate_device), f(free_device), f(allocate_pinned), f(free_pinned), f(copy), f(set);
-        f(create_stream), f(destroy_stream), f(synchronize), f(forget_error);
+        f(create_stream), f(destroy_stream), f(synchronize), f(forget_error), f(pending_error);
     }
 };
 

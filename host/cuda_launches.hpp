@@ -95,7 +95,8 @@ public:
         a.first_step = a.end_step;
         if (is_last) return;
 
-        // The next launch is told of the paused ones alone.
+        // The next launch is told of the paused ones alone. CUB takes an error that is pending for its own, and stops.
+        runtime.call(&cuda_calls::pending_error, "looking for what earlier calls of this thread left behind");
         std::size_t bytes = selection_bytes_;
         runtime.call(&cuda_calls::select_flagged, "selecting the problems that go on", static_cast<void*>(selection_),
                      &bytes, static_cast<const std::uint8_t*>(a.is_paused), problems_, num_paused_, num_problems_,

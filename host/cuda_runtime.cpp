@@ -60,6 +60,7 @@ cuda_calls linked_cuda_calls() {
     c.destroy_stream.function = [](CUstream_st* stream) { return cudaStreamDestroy(stream); };
     c.synchronize.function = [](CUstream_st* stream) { return cudaStreamSynchronize(stream); };
     c.forget_error.function = [] { return cudaGetLastError(); };
+    c.pending_error.function = [] { return cudaPeekAtLastError(); };
     c.error_name = [](int code) { return cudaGetErrorName(static_cast<cudaError_t>(code)); };
     c.begin_range = [](const char* name) { nvtxRangePushA(name); };
     c.end_range = [] { nvtxRangePop(); };

@@ -149,8 +149,13 @@ struct solver<Real>::plan {
         try {
             cuda = std::make_unique<detail::cuda_backend<Real>>(*runtime, *functions_of_device, problem.layout(),
                                                                 problem.dims(), e.device, e.steps_per_launch);
-        } catch (const backend_unavailable&) {
-            if (wanted == backend::cuda) throw;
+        } catch (const device_lost&) {
+            throw;  // not to be passed over: the caller's arrays may have been there
+        } catch (const invalid_argument&) {
+            throw;
+        } catch (const error&) {
+            // However a device fails to be there: no driver, one that is broken, busy or full.
+            if (wanted == backend::cuda || !has_cpu_half(problem.runner())) throw;
         }
     }
 
@@ -204,7 +209,7 @@ struct solver<Real>::plan {
         const std::int64_t n = state.outer.num_problems;
         const bool is_on_cuda = cuda != nullptr && (functions == nullptr || own != nullptr || cuda->is_filled_by(n) ||
                                                     cuda->is_on_device(batch));
-        if (!is_on_cuda || cuda->can_host_read(state.iteration.data))
+        if (state.iteration.data != nullptr && (!is_on_cuda || cuda->can_host_read(state.iteration.data)))
             detail::check_iterations(state, batch.options.outer_steps);
         return is_on_cuda ? solve_on_cuda(batch, n, own) : solve_on_cpu(batch, report, n, own);
     }
@@ -235,9 +240,17 @@ struct solver<Real>::plan {
                      const detail::caller_workspace& own) {
         if (cuda == nullptr)
             throw invalid_argument("enqueue", "execution.where", "is cpu", "cuda: a stream is a device's");
-        const auto batch = detail::validate_batch(problem, settings, state, report, own);
         const std::int64_t n = state.outer.num_problems;
-        check_workspace(own, workspace_bytes(n));
+        const auto validate = [&] {
+            try {
+                auto result = detail::validate_batch(problem, settings, state, report, own);
+                check_workspace(own, workspace_bytes(n));
+                return result;
+            } catch (const invalid_argument& e) {
+                throw invalid_argument("enqueue", e.argument(), e.found(), e.expected());
+            }
+        };
+        const auto batch = validate();
         if (n > 0) cuda->enqueue({batch, is_full(batch.options), n, nullptr, nullptr}, own.data, stream);
         return info;
     }

@@ -184,6 +184,61 @@ TYPED_TEST(CudaPlan, EnqueuesIntoACapturedGraphThatCanBeReplayed) {
     }
 }
 
+TYPED_TEST(CudaPlan, SolvesOnTheCallersWorkspaceWhateverMemoryTheDeviceReaches) {
+    using real = typename TypeParam::real;
+    const auto source = random_source<TypeParam>(12, TypeParam::few, variation::everything);
+    with_device with;
+    subject<TypeParam> expected(source, true, with.model);
+    expected.solve(on(cubome::backend::cpu));
+    for (const bool is_pinned : {false, true}) {
+        SCOPED_TRACE(is_pinned ? "v in pinned memory" : "all on the device");
+        subject<TypeParam> found(source, true, with.model);
+        device_copies copies(with.model);
+        const on_device<real> there(found.b, copies);
+        auto state = there.state;
+        real* pinned = nullptr;
+        if (is_pinned) {
+            state.outer.data = pinned = with.model.template allocate_pinned<real>(found.b.outer.size());
+            std::copy(found.b.outer.begin(), found.b.outer.end(), pinned);
+        }
+        cubome::solver<real> solver(there.problem, there.settings, on(cubome::backend::cuda, 3));
+        // Its own memory first, so that there is some to be mistaken for the caller's.
+        subject<TypeParam> before(source, true, with.model);
+        solver.solve(before.b.state(), before.b.report());
+        const std::size_t bytes = solver.workspace_bytes(TypeParam::few);
+        char* const workspace = with.model.template allocate<char>(bytes);
+        with.model.num_calls.clear();
+
+        solver.solve(state, there.report, workspace, bytes);
+
+        EXPECT_EQ(with.model.num_calls["cudaMalloc"] + with.model.num_calls["cudaMallocHost"], 0);
+        copies.fetch();
+        if (is_pinned) found.b.outer.assign(pinned, pinned + found.b.outer.size());
+        EXPECT_EQ(differences(found.b, expected.b), "");
+        with.model.release(workspace);
+    }
+}
+
+TYPED_TEST(CudaPlan, WaitsForTheDefaultStreamWhereArraysAreTheDevices) {
+    using real = typename TypeParam::real;
+    const auto source = random_source<TypeParam>(13, TypeParam::few, variation::plain);
+    with_device with;
+    subject<TypeParam> expected(source, true, with.model), found(source, true, with.model);
+    expected.solve(on(cubome::backend::cpu));
+    device_copies copies(with.model);
+    const on_device<real> there(found.b, copies);
+    real* const v = there.state.outer.data;
+    const auto right = found.b.outer;
+    const std::vector<real> wrong(right.size(), real(7));
+    with.model.copy(v, wrong.data(), wrong.size() * sizeof(real));
+    with.model.enqueue(nullptr, [=] { std::memcpy(v, right.data(), right.size() * sizeof(real)); });
+
+    cubome::solve(there.problem, there.settings, there.state, there.report, on(cubome::backend::cuda));
+
+    copies.fetch();
+    EXPECT_EQ(differences(found.b, expected.b), "");
+}
+
 TYPED_TEST(CudaPlan, GoesOnWhereASolveStopped) {
     const auto source = random_source<TypeParam>(10, TypeParam::few, variation::everything);
     with_device with;
@@ -285,6 +340,24 @@ TEST(CudaBackend, IsUnavailableWithoutADriver) {
     }
 }
 
+TEST(CudaBackend, IsDoneWithoutWhereTheDeviceCannotBeUsed) {
+    const auto source = random_source<coreset_by_thread>(1, 300, variation::plain);
+    for (const int code : {2, 46, 304, 999}) {
+        for (const char* call : {"cudaGetDeviceCount", "cudaMalloc"}) {
+            with_device with;
+            with.model.inject = {1, code, true, call};
+            subject<coreset_by_thread> b(source, false, with.model);
+
+            EXPECT_THROW(b.solve(on(cubome::backend::cuda)), cubome::cuda_error) << code;
+            EXPECT_EQ(b.solve(on(cubome::backend::automatic)).where, cubome::backend::cpu) << code;
+        }
+    }
+    with_device with;
+    with.model.inject = {1, 719, false, "cudaGetDeviceCount"};
+    subject<coreset_by_thread> b(source, false, with.model);
+    EXPECT_THROW(b.solve(on(cubome::backend::automatic)), cubome::device_lost);
+}
+
 TEST(CudaBackend, IsUnavailableWhereTheBuildHasNoKernelsForTheDevice) {
     with_device with;
     with.model.inject = {1, 209, true, "cudaFuncSetAttribute"};
@@ -332,7 +405,39 @@ TEST(CudaBackend, RefusesWhatTheDeviceCannotReach) {
         EXPECT_STREQ(e.what(),
                      "enqueue: 'state.inner' lies in pageable host memory, expected memory that the device can reach");
     }
+    try {
+        solver.enqueue(nullptr, there.state, there.report, aligned, bytes);
+        FAIL() << "took a workspace in pageable memory";
+    } catch (const cubome::invalid_argument& e) {
+        EXPECT_STREQ(e.what(),
+                     "enqueue: 'workspace' lies in pageable host memory, expected memory that the device can reach");
+    }
+    try {
+        state.inner = cubome::per_problem(there.state.inner.data, 3, 5);
+        solver.enqueue(nullptr, state, there.report, aligned, bytes);
+        FAIL() << "took a state of other dimensions";
+    } catch (const cubome::invalid_argument& e) {
+        EXPECT_STREQ(e.what(), "enqueue: 'state.inner' has extents [3, 5], expected [num_problems = 3, inner_dim = 2]");
+    }
     EXPECT_FALSE(with.model.is_anything_pending());
+}
+
+TEST(CudaBackend, TellsOfAnErrorThatTheCallerLeftBehind) {
+    with_device with;
+    const auto source = random_source<coreset_by_thread>(1, 3, variation::plain);
+    subject<coreset_by_thread> b(source, false, with.model), expected(source, false, with.model);
+    expected.solve(on(cubome::backend::cpu));
+    cubome::solver<float> solver(b.b.problem, b.b.settings, on(cubome::backend::cuda, 2));
+    with.model.pending_error = 2;
+    try {
+        solver.solve(b.b.state(), b.b.report());
+        FAIL() << "went on";
+    } catch (const cubome::cuda_error& e) {
+        EXPECT_EQ(e.call(), "cudaPeekAtLastError");
+        EXPECT_EQ(e.code(), 2);
+    }
+    solver.solve(b.b.state(), b.b.report());
+    EXPECT_EQ(differences(b.b, expected.b), "");
 }
 
 TEST(CudaBackend, RunsTheExampleOfTheReadme) {

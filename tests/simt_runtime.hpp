@@ -12,7 +12,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -36,6 +35,7 @@ public:
     int num_multiprocessors = 2;
     std::size_t free_bytes = std::size_t(1) << 30;  ///< as it tells
     std::size_t most_bytes = ~std::size_t(0);       ///< that one allocation can have
+    int pending_error = 0;                          ///< that an earlier call of the user's own left behind
     int code_of_first_call = 0;                     ///< of cudaGetDeviceCount, which then writes nothing
     std::map<std::string, std::int64_t> num_calls;  ///< by the runtime's names
 
@@ -56,7 +56,7 @@ public:
     device& operator=(const device&) = delete;
     ~device() {
         for (auto& [address, bytes] : allocations_) munmap(address, bytes);
-        for (void* memory : pinned_) std::free(memory);
+        for (const auto& [memory, bytes] : pinned_) std::free(memory);
     }
 
     /// What the runtime hands out; it refers to this object.
@@ -83,6 +83,15 @@ public:
         return static_cast<T*>(map(count * sizeof(T)));
     }
     void release(void* memory) { unmap(memory); }
+    /// Memory of the user's own that both can reach.
+    template <class T>
+    T* allocate_pinned(std::size_t count) {
+        void* const memory = std::malloc(count * sizeof(T));
+        pinned_[static_cast<char*>(memory)] = count * sizeof(T);
+        return static_cast<T*>(memory);
+    }
+    /// Work of the user's own on a stream.
+    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).work.push_back(std::move(work)); }
     /// Between host and device, at once.
     void copy(void* to, const void* from, std::size_t bytes) {
         unlock();
@@ -133,10 +142,15 @@ public:
 
 private:
     struct stream {
+        bool is_the_librarys = false;
         std::deque<std::function<void()>> work;
         bool is_capturing = false;
     };
 
+    bool is_own_work_pending() const {
+        return std::any_of(streams_.begin(), streams_.end(),
+                           [](const auto& s) { return s->is_the_librarys && !s->work.empty(); });
+    }
     stream& find(CUstream_st* s) {
         if (s == nullptr) return legacy_;
         for (auto& candidate : streams_)
@@ -144,7 +158,6 @@ private:
         ADD_FAILURE() << "no such stream";
         return legacy_;
     }
-    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).work.push_back(std::move(work)); }
     void expect_no_capture(const char* call) const {
         bool captures = legacy_.is_capturing;
         for (const auto& s : streams_) captures = captures || s->is_capturing;
@@ -190,6 +203,13 @@ private:
         return begin + bytes <= after->first + after->second;
     }
 
+    bool is_pinned(const void* address) const {
+        auto after = pinned_.upper_bound(static_cast<char*>(const_cast<void*>(address)));
+        if (after == pinned_.begin()) return false;
+        --after;
+        return address < after->first + after->second;
+    }
+
     // kernels
 
     struct launch_shape {
@@ -208,7 +228,7 @@ private:
 
     std::map<const void*, known_kernel> kernels_;
     std::map<char*, std::size_t> allocations_;
-    std::set<void*> pinned_;
+    std::map<char*, std::size_t> pinned_;
     std::vector<std::unique_ptr<stream>> streams_;
     stream legacy_;
     std::int64_t num_alive_ = 0;
@@ -233,7 +253,7 @@ void device::run(const known_kernel& known, const launch_shape& shape, const cub
         batch, layout->second,
         [&]<class T>(const char* name, T*& data, std::int64_t each, bool is_shared, cubome::detail::array_role) {
             const std::int64_t count = (is_shared ? 1 : n) * each;
-            EXPECT_TRUE(is_device(data, static_cast<std::size_t>(count) * sizeof(T))) << name;
+            EXPECT_TRUE(is_pinned(data) || is_device(data, static_cast<std::size_t>(count) * sizeof(T))) << name;
         });
     EXPECT_EQ(a.batch.cancel, nullptr) << "a host's address";
     if (a.workspace_bytes > 0) {
@@ -266,8 +286,11 @@ inline cuda_calls device::calls() {
         return 0;
     };
     c.address.function = [this](memory_kind* kind, int* where, const void* address) {
+        if (address == nullptr) return 1;
         *where = 0;
-        *kind = is_device(address, 0) ? memory_kind::device : memory_kind::pageable;
+        *kind = is_device(address, 0) ? memory_kind::device
+                : is_pinned(address)  ? memory_kind::pinned
+                                      : memory_kind::pageable;
         return 0;
     };
     c.allow_shared_bytes.function = [this](const void* kernel, int bytes) {
@@ -292,6 +315,7 @@ inline cuda_calls device::calls() {
             *bytes = needed;
             return 0;
         }
+        if (pending_error != 0) return pending_error;
         EXPECT_GE(*bytes, needed);
         enqueue(s, [=, this] {
             EXPECT_TRUE(is_device(temporary, needed));
@@ -310,21 +334,21 @@ inline cuda_calls device::calls() {
     };
     c.free_device.function = [this](void* memory) {
         expect_no_capture("cudaFree");
-        EXPECT_FALSE(is_anything_pending()) << "freed under work that may need it";
+        EXPECT_FALSE(is_own_work_pending()) << "freed under work that may need it";
         unmap(memory);
         return 0;
     };
     c.allocate_pinned.function = [this](void** memory, std::size_t bytes) {
         expect_no_capture("cudaMallocHost");
         if (bytes > most_bytes) return 2;
-        pinned_.insert(*memory = std::malloc(bytes));
+        pinned_[static_cast<char*>(*memory = std::malloc(bytes))] = bytes;
         ++num_alive_;
         return 0;
     };
     c.free_pinned.function = [this](void* memory) {
         expect_no_capture("cudaFreeHost");
-        EXPECT_FALSE(is_anything_pending()) << "freed under work that may need it";
-        EXPECT_EQ(pinned_.erase(memory), 1u);
+        EXPECT_FALSE(is_own_work_pending()) << "freed under work that may need it";
+        EXPECT_EQ(pinned_.erase(static_cast<char*>(memory)), 1u);
         std::free(memory);
         --num_alive_;
         return 0;
@@ -339,7 +363,11 @@ inline cuda_calls device::calls() {
         enqueue(s, [=] { std::memset(to, byte, bytes); });
         return 0;
     };
-    c.create_stream.function = [this](CUstream_st** s) { return *s = make_stream(), 0; };
+    c.create_stream.function = [this](CUstream_st** s) {
+        *s = make_stream();
+        find(*s).is_the_librarys = true;
+        return 0;
+    };
     c.destroy_stream.function = [this](CUstream_st* s) {
         EXPECT_TRUE(find(s).work.empty()) << "a stream destroyed with work on it";
         std::erase_if(streams_, [&](const auto& owned) { return reinterpret_cast<CUstream_st*>(owned.get()) == s; });
@@ -350,7 +378,8 @@ inline cuda_calls device::calls() {
         synchronize(s);
         return 0;
     };
-    c.forget_error.function = [] { return 0; };
+    c.forget_error.function = [this] { return std::exchange(pending_error, 0); };
+    c.pending_error.function = [this] { return pending_error; };
     c.error_name = [](int) { return "cudaErrorOfTheModel"; };
     c.begin_range = [](const char*) {};
     c.end_range = [] {};

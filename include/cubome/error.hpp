@@ -7,7 +7,8 @@
 
 namespace cubome {
 
-/// The base of every exception that cuBOME throws on its own account. Memory that cannot be had is std::bad_alloc.
+/// The base of every exception that cuBOME throws on its own account. Host memory that cannot be had is
+/// std::bad_alloc.
 class error : public std::runtime_error {
 public:
     using std::runtime_error::runtime_error;
@@ -60,9 +61,9 @@ enum class cuda_failure : std::uint8_t {
     device_lost,    ///< the process can use the device no more
 };
 
-/// A call of the CUDA runtime failed. Inputs are untouched, but for `state`: it and `report` hold, problem by problem,
-/// either what they held before or a finished problem's result where they lie in host memory, and are undefined where
-/// they lie on the device. The solver can be used again unless `failure()` is device_lost.
+/// A call of the CUDA runtime failed. Where `state` lies in host memory it holds, problem by problem, what it held
+/// before or a result; where it lies on the device it is undefined, and so is `report`. The solver can be used again
+/// unless `failure()` is device_lost.
 class cuda_error : public error {
 public:
     /// @param code  the runtime's, a cudaError_t

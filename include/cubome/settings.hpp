@@ -71,7 +71,9 @@ struct execution {
     backend where = backend::automatic;
     instruction_set instructions = instruction_set::automatic;  ///< CPU; CUBOME_INSTRUCTION_SET acts on automatic only
     int num_threads = 0;                                        ///< CPU threads, ≥ 1; 0 means all cores
-    int device = -1;  ///< CUDA: its number, ≥ 0; −1 means the one that is the calling thread's when the plan is made
+    /// CUDA: its number, ≥ 0; −1 means the one that is the calling thread's when the plan is made. A process that is to
+    /// touch one device alone calls cudaSetDevice and leaves −1: going back to another one would make a context there.
+    int device = -1;
     /// CUDA: outer iterations of one kernel launch, ≥ 1. 0 means all of them, or 256 where problems may end early: a
     /// tolerance is set, or `cancel` or `progress` given. Between launches the problems that go on are gathered.
     std::int64_t steps_per_launch = 0;

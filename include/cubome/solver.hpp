@@ -23,10 +23,15 @@ namespace cubome {
 /// @param report   what to say about each problem
 /// @return what ran it
 /// @throws invalid_argument before anything is written; not_compiled or backend_unavailable likewise; std::bad_alloc
-///         if workspace cannot be had, also before anything is written; cuda_error and device_lost
+///         if host memory cannot be had, also before anything is written; cuda_error, also where device memory cannot
+///         be had; device_lost
 ///
 /// Arrays lie in host memory or, on CUDA, also in the device's, each where the caller likes; those of the host are
-/// staged through pinned memory, in chunks. The call returns when the results are there.
+/// staged through pinned memory, in chunks. The call returns when the results are there. Arrays on the device must be
+/// ready when it is made, but for work on the legacy default stream, which it waits for; `solver::enqueue` is for other
+/// streams. Iteration numbers on the device are not checked.
+///
+/// It makes a plan for this one call, which on CUDA takes milliseconds: who solves many batches makes a `solver` once.
 ///
 /// A problem that diverges or meets a NaN is reported in its own record and changes no bit of another. A problem's bits
 /// depend on the problem, its settings, the precision, the build and the instruction set or device architecture, and on
@@ -58,7 +63,7 @@ public:
     run_info solve(const state<Real>& state, const report<Real>& report = {});
 
     /// The same on the caller's workspace, and on what `info()` names: no memory is allocated for the solve itself,
-    /// threads apart. On CUDA the workspace and all arrays must be in memory that the device can reach.
+    /// threads apart. On CUDA the workspace must be device memory, and all arrays in memory that the device can reach.
     /// @throws invalid_argument if it is too small or not aligned to 64 bytes
     run_info solve(const state<Real>& state, const report<Real>& report, void* workspace, std::size_t bytes);
 
@@ -71,9 +76,8 @@ public:
     /// @param stream    null: the legacy default stream
     /// @param workspace device memory, aligned to 64 bytes, of this call alone until the work is done
     /// @param bytes     at least workspace_bytes(num_problems)
-    /// @throws invalid_argument, also if the plan is one of the CPU; cuda_error if a launch is refused: what was
-    /// enqueued
-    ///         before it will still run. Errors of the work itself come with the caller's next look at the stream.
+    /// @throws invalid_argument, also if the plan is one of the CPU; cuda_error if a launch is refused, and what was
+    ///         enqueued before it will still run. Errors of the work itself come with the next look at the stream.
     run_info enqueue(CUstream_st* stream, const state<Real>& state, const report<Real>& report, void* workspace,
                      std::size_t bytes);
 

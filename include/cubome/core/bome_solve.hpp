@@ -41,8 +41,8 @@ struct solve_memory {
     inner_vector inner;                                      ///< θ_k
     typename Data::template published<InnerExtent> descent;  ///< θ⁽ᵗ⁾
     inner_vector gradient;                                   ///< ∇_θ g(v_k, θ⁽ᵗ⁾), t ≥ 1
-    outer_vector outer_value_gradient;                       ///< ∇_v f, then what the update makes of it
-    inner_vector inner_value_gradient;                       ///< ∇_θ f, likewise
+    outer_vector outer_value_gradient;                       ///< ∇_v f
+    inner_vector inner_value_gradient;                       ///< ∇_θ f
     outer_vector outer_gap_gradient;                         ///< ∇_v q̂
     inner_vector inner_gap_gradient;                         ///< ∇_θ q̂ = ∇_θ g(v_k, θ_k)
 };

@@ -155,8 +155,9 @@ struct whole_launch {
 ///     __global__ void my_kernel(Batch batch, cubome::cuda_plan plan, char* workspace) {
 ///         cubome::lane_solver<cubome::tile_mapping<float, 4>, cubome::problems::quadratic_family, false,
 ///                             cubome::extent<8>, cubome::extent<8>> solver(plan, workspace);
-///         …                                       // the tile makes its problem, in memory that all its lanes can
-///         reach solver.solve(batch, dims, problem);     // by all lanes of the tile
+///         // the tile makes its problem, in memory that all its lanes can reach
+///         solver.solve(batch, dims, problem);
+///     }
 ///
 /// The plan is `cuda_variant<Family, Mapping, Extents...>::plan(dims, Full)`, made on the host: launch blocks of
 /// plan.threads_per_block threads with plan.shared_bytes of dynamic shared memory, or more: the solver's is the first
