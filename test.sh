@@ -13,10 +13,9 @@ for argument in "$@"; do
     esac
 done
 
-# Each architecture of the kernels takes minutes to compile: one of them in every run, all in the long one.
-architectures="${CUDAARCHS:-90-real}"
-if [[ -n "$is_long" ]]; then architectures="${CUDAARCHS:-80-real;90}"; fi
-configure_release -DCMAKE_CUDA_ARCHITECTURES="$architectures"
+# The long run holds the kernels of all architectures to their budgets.
+if [[ -n "$is_long" ]]; then export CUDAARCHS="${CUDAARCHS:-80-real;90}"; fi
+configure_release
 fetch_cuda_tools
 say "building"
 cmake --build "$release_dir"

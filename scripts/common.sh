@@ -73,10 +73,20 @@ fi
 
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 
+# What kernels are compiled for, a matter of minutes for each: CUDAARCHS, as CMake takes it, else the devices that are
+# here, else one. Both scripts say the same: another answer would compile them again.
+architectures() {
+    local found
+    found="$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | tr -d '. ' | sort -u |
+        sed -n 's/^[0-9]*$/&-real/p' | paste -sd ';')" || found=
+    printf '%s' "${CUDAARCHS:-${found:-90-real}}"
+}
+
 # One folder for run.sh and test.sh: the library is compiled once. Takes further options for CMake.
 configure_release() {
     install_missing "${build_packages[@]}"
     check_versions
+    if [[ "$cuda" != OFF ]]; then set -- -DCMAKE_CUDA_ARCHITECTURES="$(architectures)" "$@"; fi
     say "configuring $release_dir"
     cmake -S "$root" -B "$release_dir" -G Ninja -DCMAKE_BUILD_TYPE=Release -DCUBOME_WERROR="${CUBOME_WERROR:-OFF}" -DCUBOME_CUDA="$cuda" \
         -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_EXAMPLES=ON -DCUBOME_BENCH=ON "$@"
