@@ -71,8 +71,14 @@ public:
     CUBOME_INLINE E rows() const { return extent_; }
 
 private:
-    /// The space and the workspace hand out pieces that start so: neighbours can be loaded four at a time.
-    CUBOME_INLINE Real* elements() const { return static_cast<Real*>(__builtin_assume_aligned(elements_, 16)); }
+    /// The space and the workspace hand out pieces that start so: floats are then loaded four neighbours at a time.
+    /// With doubles the registers for it are not there.
+    CUBOME_INLINE Real* elements() const {
+        if constexpr (sizeof(Real) == sizeof(float))
+            return static_cast<Real*>(__builtin_assume_aligned(elements_, 16));
+        else
+            return elements_;
+    }
 
     [[no_unique_address]] E extent_;
     Real* elements_;
