@@ -151,9 +151,9 @@ def by_products(kernel, loops, products):
     def visit(loop):
         for child in loop.children:
             body = kernel.instructions_of(child)
-            # A row times a vector: two loads for each multiply-add, and nothing else to speak of.
+            # A row times a vector: a load for each multiply-add and some for the vector, and nothing else to speak of.
             if not child.children and fmas(body) >= 4:
-                if accesses(body) >= 2 * fmas(body):
+                if accesses(body) > fmas(body):
                     costs.append((len(body) / fmas(body), accesses(body) / fmas(body)))
             visit(child)
 
