@@ -86,6 +86,7 @@ public:
     explicit cuda_runtime(cuda_calls calls) : calls_(std::move(calls)) {}
     cuda_runtime(const cuda_runtime&) = delete;
     cuda_runtime& operator=(const cuda_runtime&) = delete;
+    ~cuda_runtime() { delete lost_.load(); }
 
     /// Makes a call.
     /// @param place worded to follow "while"
