@@ -83,6 +83,25 @@ public:
                        std::to_string(info_.num_threads) + " threads");
     }
 
+    /// The same number of iterations with steps that are found: what finding them costs.
+    void run_automatic(benchmark::State& state) {
+        prepare();
+        const cubome::settings<float> given = settings_;
+        settings_ = {};
+        settings_.outer_steps = given.outer_steps;
+        settings_.inner_steps = given.inner_steps;
+        settings_.refine_steps = given.refine_steps;
+        double elapsed = 0;
+        for (auto _ : state) {
+            bench::start moving = start_;
+            elapsed = seconds([&] { solve_library(moving); });
+            state.SetIterationTime(elapsed);
+        }
+        report(state, num_problems_, elapsed);
+        settings_ = given;
+        state.SetLabel("step_rule::automatic");
+    }
+
     void run_scalar(benchmark::State& state) {
         prepare();
         double elapsed = 0;
@@ -150,7 +169,7 @@ private:
     cubome::run_info info_;
 };
 
-/// Two benchmarks that share their data: name/cubome and name/scalar.
+/// Three benchmarks that share their data: name/cubome, name/automatic and name/scalar.
 template <class Workload>
 void add(const std::string& name, const Workload& workload, double peak_gflops) {
     const auto shared = std::make_shared<contest<Workload>>(workload);
@@ -160,6 +179,8 @@ void add(const std::string& name, const Workload& workload, double peak_gflops) 
     };
     settle(benchmark::RegisterBenchmark((name + "/cubome").c_str(),
                                         [shared](benchmark::State& state) { shared->run_library(state); }));
+    settle(benchmark::RegisterBenchmark((name + "/automatic").c_str(),
+                                        [shared](benchmark::State& state) { shared->run_automatic(state); }));
     settle(benchmark::RegisterBenchmark((name + "/scalar").c_str(),
                                         [shared](benchmark::State& state) { shared->run_scalar(state); }));
 }

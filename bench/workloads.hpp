@@ -35,6 +35,24 @@ private:
     std::uint64_t state_;
 };
 
+/// ξ_v, ξ_θ and α.
+struct step_sizes {
+    float outer, inner, descent;
+};
+
+/// Fixed steps, as the peers have them.
+inline cubome::settings<float> fixed_settings(std::int64_t outer_steps, const step_sizes& steps, float epsilon) {
+    cubome::settings<float> result;
+    result.outer_steps = outer_steps;
+    result.inner_steps = inner_steps;
+    result.steps = cubome::step_rule::fixed;
+    result.outer_step_size = steps.outer;
+    result.inner_step_size = steps.inner;
+    result.descent_step_size = steps.descent;
+    result.epsilon = epsilon;
+    return result;
+}
+
 /// v and θ of a batch at the start.
 struct start {
     std::vector<float> outer, inner;
@@ -56,13 +74,7 @@ struct coreset_workload {
             .bind("points", cubome::shared(points.data(), num_points, dim))
             .bind("target", cubome::shared(target.data(), dim));
     }
-    cubome::settings<float> settings() const {
-        cubome::settings<float> result;
-        result.outer_steps = outer_steps;
-        result.inner_steps = inner_steps;
-        result.epsilon = 1e-4F;
-        return result;
-    }
+    cubome::settings<float> settings() const { return fixed_settings(outer_steps, {0.05F, 0.05F, 0.05F}, 1e-4F); }
     start make_start(std::int64_t num_problems) const {
         start s;
         for (std::int64_t i = 0; i < num_problems; ++i) {
@@ -102,13 +114,7 @@ struct wide_coreset_workload {
             .bind("points", cubome::per_problem(points.data(), num_problems, num_points, dim))
             .bind("target", cubome::per_problem(target.data(), num_problems, dim));
     }
-    cubome::settings<float> settings() const {
-        cubome::settings<float> result;
-        result.outer_steps = outer_steps;
-        result.inner_steps = inner_steps;
-        result.epsilon = 1e-4F;
-        return result;
-    }
+    cubome::settings<float> settings() const { return fixed_settings(outer_steps, {0.05F, 0.05F, 0.05F}, 1e-4F); }
     start make_start(std::int64_t num_problems) const {
         start s;
         for (std::int64_t i = 0; i < num_problems; ++i) {
@@ -156,15 +162,7 @@ struct quadratic_workload {
             .bind("P", cubome::shared(identity.data(), n, n))
             .bind("p", cubome::per_problem(p.data(), num_problems, n));
     }
-    cubome::settings<float> settings() const {
-        cubome::settings<float> result;
-        result.outer_steps = outer_steps;
-        result.inner_steps = inner_steps;
-        result.outer_step_size = 0.01F;
-        result.inner_step_size = 0.01F;
-        result.descent_step_size = 0.5F;
-        return result;
-    }
+    cubome::settings<float> settings() const { return fixed_settings(outer_steps, {0.01F, 0.01F, 0.5F}, 1e-8F); }
     start make_start(std::int64_t num_problems) const {
         start s;
         for (std::int64_t i = 0; i < num_problems; ++i) {
@@ -237,13 +235,7 @@ struct logistic_workload {
             .bind("validation_x", cubome::per_problem(validation_x.data(), n, num_samples, num_features))
             .bind("validation_y", cubome::per_problem(validation_y.data(), n, num_samples));
     }
-    cubome::settings<float> settings() const {
-        cubome::settings<float> result;
-        result.outer_steps = outer_steps;
-        result.inner_steps = inner_steps;
-        result.descent_step_size = 0.5F;
-        return result;
-    }
+    cubome::settings<float> settings() const { return fixed_settings(outer_steps, {0.05F, 0.05F, 0.5F}, 1e-8F); }
     start make_start(std::int64_t num_problems) const {
         start s;
         s.outer.assign(static_cast<std::size_t>(num_problems * outer_dim), -3.0F);

@@ -47,6 +47,8 @@ void visit_arrays(batch_arguments<Real>& b, const problem_layout& layout, Visit&
     parameter("settings.epsilon", b.parameters.epsilon);
     parameter("settings.tol_stationarity", b.parameters.tol_stationarity);
     parameter("settings.tol_gap", b.parameters.tol_gap);
+    parameter("settings.rel_tol_stationarity", b.parameters.rel_tol_stationarity);
+    parameter("settings.rel_tol_gap", b.parameters.rel_tol_gap);
 
     const auto state = [&](const char* name, auto*& data, std::int64_t each) {
         offer(name, data, each, false, array_role::state);
@@ -55,6 +57,10 @@ void visit_arrays(batch_arguments<Real>& b, const problem_layout& layout, Visit&
     state("state.inner", b.inner, layout.inner_dim);
     state("state.iteration", b.iteration, 1);
     state("state.multiplier", b.multiplier, 1);
+    state("state.first_stationarity", b.first_stationarity, 1);
+    state("state.step_memory", b.step_memory, step_memory_size);
+    state("state.inner_probe", b.inner_probe, layout.inner_dim);
+    state("state.outer_probe", b.outer_probe, layout.inner_dim);
     state("state.outer_velocity", b.outer_velocity, layout.outer_dim);
     state("state.inner_velocity", b.inner_velocity, layout.inner_dim);
     state("state.descent_velocity", b.descent_velocity, layout.inner_dim);
@@ -75,10 +81,14 @@ void visit_arrays(batch_arguments<Real>& b, const problem_layout& layout, Visit&
     result("report.multiplier", b.report_multiplier, 1);
     result("report.refined_outer_value", b.report_refined_outer_value, 1);
     result("report.refined_gap", b.report_refined_gap, 1);
+    result("report.inner_curvature", b.report_inner_curvature, 1);
+    result("report.outer_curvature", b.report_outer_curvature, 1);
+    result("report.held_out", b.report_held_out, 1);
     result("report.trace_outer_value", b.trace_outer_value, b.trace_rows);
     result("report.trace_gap", b.trace_gap, b.trace_rows);
     result("report.trace_stationarity", b.trace_stationarity, b.trace_rows);
     result("report.trace_multiplier", b.trace_multiplier, b.trace_rows);
+    result("report.trace_held_out", b.trace_held_out, b.trace_rows);
 }
 
 }  // namespace cubome::detail

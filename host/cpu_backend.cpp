@@ -50,7 +50,7 @@ cpu_schedule make_cpu_schedule(const cpu_plan& plan, std::int64_t num_problems, 
 }
 
 template <class Real>
-void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real>& batch, bool full,
+void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real>& batch, solve_text text,
                 std::int64_t num_problems, const cpu_schedule& schedule, void* workspace,
                 std::atomic<std::int64_t>* progress) {
     std::atomic<std::int64_t> next_chunk{0};
@@ -60,7 +60,7 @@ void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real
         for (std::int64_t chunk; (chunk = next_chunk.fetch_add(1)) < schedule.num_chunks;) {
             const std::int64_t first = chunk * schedule.problems_per_chunk;
             const std::int64_t last = std::min(first + schedule.problems_per_chunk, num_problems);
-            const std::int64_t num_solved = functions.run(batch, full, first, last, own_workspace);
+            const std::int64_t num_solved = functions.run(batch, text, first, last, own_workspace);
             if (progress != nullptr) progress->fetch_add(num_solved, std::memory_order_relaxed);
         }
     };
@@ -76,9 +76,9 @@ void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real
     for (std::thread& helper : helpers) helper.join();
 }
 
-template void run_on_cpu<float>(const cpu_functions<float>&, const batch_arguments<float>&, bool, std::int64_t,
+template void run_on_cpu<float>(const cpu_functions<float>&, const batch_arguments<float>&, solve_text, std::int64_t,
                                 const cpu_schedule&, void*, std::atomic<std::int64_t>*);
-template void run_on_cpu<double>(const cpu_functions<double>&, const batch_arguments<double>&, bool, std::int64_t,
+template void run_on_cpu<double>(const cpu_functions<double>&, const batch_arguments<double>&, solve_text, std::int64_t,
                                  const cpu_schedule&, void*, std::atomic<std::int64_t>*);
 
 }  // namespace cubome::detail

@@ -29,7 +29,7 @@ cpu_schedule make_cpu_schedule(const cpu_plan& plan, std::int64_t num_problems, 
 /// Solves the batch on the calling thread and num_threads − 1 more. Where the system gives fewer threads, on those.
 /// @param workspace schedule.workspace_bytes, aligned to 64
 template <class Real>
-void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real>& batch, bool full,
+void run_on_cpu(const cpu_functions<Real>& functions, const batch_arguments<Real>& batch, solve_text text,
                 std::int64_t num_problems, const cpu_schedule& schedule, void* workspace,
                 std::atomic<std::int64_t>* progress);
 

@@ -27,7 +27,7 @@ constexpr std::int64_t chunks_to_overlap = 8;
 template <class Real>
 bool has_tolerance(const problem_parameters<batch_number<Real>>& p) {
     const auto is_set = [](const batch_number<Real>& x) { return x.data != nullptr || x.value != Real(0); };
-    return is_set(p.tol_stationarity) || is_set(p.tol_gap);
+    return is_set(p.tol_stationarity) || is_set(p.tol_gap) || is_set(p.rel_tol_stationarity) || is_set(p.rel_tol_gap);
 }
 
 /// The bytes of what cannot pass for a result: NaN, −1, not_run, none.
@@ -47,10 +47,11 @@ std::size_t bytes_of(std::int64_t count, std::int64_t each) {
 
 template <class Real>
 cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Real>& functions,
-                                 const problem_layout& layout, const std::int64_t* dims, int device,
+                                 const problem_layout& layout, const std::int64_t* dims, step_rule steps, int device,
                                  std::int64_t steps_per_launch)
     : runtime_(runtime),
       layout_(layout),
+      texts_{steps == step_rule::automatic ? solve_text::plain_automatic : solve_text::plain, solve_text::full},
       steps_per_launch_(steps_per_launch),
       shared_(runtime, kept_memory::where::device),
       slots_{slot(runtime), slot(runtime)} {
@@ -72,9 +73,9 @@ cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Rea
     };
     ask(multiprocessor_count, &num_multiprocessors);
     ask(most_shared_bytes_per_block, &most_shared);
-    for (const bool full : {false, true}) {
-        loaded_kernel& k = kernels_[full];
-        k.plan = functions.plan(dims_, full);
+    for (const solve_text text : texts_) {
+        loaded_kernel& k = kernels_[text == solve_text::full];
+        k.plan = functions.plan(dims_, text);
         k.groups_per_block = k.plan.threads_per_block / k.plan.lanes;
         if (k.plan.shared_bytes > static_cast<std::size_t>(most_shared))
             throw backend_unavailable("cuda: a block of this kernel takes " + std::to_string(k.plan.shared_bytes) +
@@ -191,7 +192,7 @@ launch_series<Real> cuda_backend<Real>::make_series(const cuda_batch<Real>& batc
         runtime_.call(&cuda_calls::select_flagged, "asking how much memory a selection takes", nothing,
                       &selection_bytes, flags, indices, indices, num_problems, any_stream);
     }
-    return {arguments, layout_, dims_, kernels_[batch.full], num_problems, steps, selection_bytes, workspace};
+    return {arguments, layout_, dims_, kernel_of(batch), num_problems, steps, selection_bytes, workspace};
 }
 
 template <class Real>
@@ -199,8 +200,8 @@ std::size_t cuda_backend<Real>::workspace_bytes(const cuda_batch<Real>& batch) c
     const device_scope scope(runtime_, device_);
     auto either = batch;
     std::size_t result = 0;
-    for (const bool full : {false, true}) {
-        either.full = full;
+    for (const solve_text text : texts_) {
+        either.text = text;
         result = std::max(result, make_series(either, batch.arguments, batch.num_problems, nullptr).bytes());
     }
     return result;
@@ -219,7 +220,7 @@ void cuda_backend<Real>::enqueue(const cuda_batch<Real>& batch, void* workspace,
                           bytes_of(batch.num_problems, arguments.trace_rows) * sizeof(Real), stream);
     };
     clear(arguments.trace_outer_value), clear(arguments.trace_gap);
-    clear(arguments.trace_stationarity), clear(arguments.trace_multiplier);
+    clear(arguments.trace_stationarity), clear(arguments.trace_multiplier), clear(arguments.trace_held_out);
     auto launches = make_series(batch, arguments, batch.num_problems, workspace);
     while (!launches.is_over()) launches.launch(runtime_, stream, false);
 }
@@ -272,7 +273,7 @@ std::int64_t cuda_backend<Real>::first_chunk(const cuda_batch<Real>& batch, cons
     std::size_t free = 0, total = 0;
     runtime_.call(&cuda_calls::memory_info, "asking for free memory", &free, &total);
     const auto most = static_cast<std::int64_t>(std::min(most_staged_bytes, free / 4)) / bytes_per_problem;
-    const loaded_kernel& k = kernels_[batch.full];
+    const loaded_kernel& k = kernel_of(batch);
     const std::int64_t to_fill = 2 * k.most_blocks * k.groups_per_block;
     return std::clamp<std::int64_t>(std::max(to_fill, n / chunks_to_overlap), 1, std::clamp<std::int64_t>(most, 1, n));
 }

@@ -19,7 +19,7 @@ namespace cubome::detail {
 template <class Real>
 struct cuda_batch {
     batch_arguments<Real> arguments;
-    bool full = false;  ///< which text
+    solve_text text = solve_text::full;
     std::int64_t num_problems = 0;
     const std::atomic<bool>* cancel = nullptr;
     std::atomic<std::int64_t>* progress = nullptr;
@@ -31,12 +31,13 @@ template <class Real>
 class cuda_backend {
 public:
     /// @param layout           with the box's arrays
+    /// @param steps            of the batches to come
     /// @param device           −1: the calling thread's current one
     /// @param steps_per_launch outer iterations; 0: chosen for each batch
     /// @throws invalid_argument for a device that there is not; cuda_error; backend_unavailable without driver, device
     ///         or kernels for it
     cuda_backend(cuda_runtime& runtime, const cuda_functions<Real>& functions, const problem_layout& layout,
-                 const std::int64_t* dims, int device, std::int64_t steps_per_launch);
+                 const std::int64_t* dims, step_rule steps, int device, std::int64_t steps_per_launch);
 
     int device() const noexcept { return device_; }
     const char* mapping() const noexcept { return kernels_[0].plan.mapping; }
@@ -98,6 +99,9 @@ private:
         std::int64_t num_unfinished = 0;
     };
 
+    const loaded_kernel& kernel_of(const cuda_batch<Real>& batch) const {
+        return kernels_[batch.text == solve_text::full];
+    }
     std::int64_t steps_of(const cuda_batch<Real>& batch) const;
     launch_series<Real> make_series(const cuda_batch<Real>& batch, const batch_arguments<Real>& arguments,
                                     std::int64_t num_problems, void* workspace) const;
@@ -122,10 +126,11 @@ private:
 
     cuda_runtime& runtime_;
     problem_layout layout_;
+    solve_text texts_[2];
     std::int64_t dims_[problem_runner<Real>::max_dims];
     std::int64_t steps_per_launch_;
     int device_ = 0;
-    loaded_kernel kernels_[2];  ///< plain, full
+    loaded_kernel kernels_[2];  ///< of texts_
     kept_memory shared_;        ///< what all problems share of the host's
     slot slots_[2];
 };

@@ -55,6 +55,11 @@ public:
                 if (array == nullptr && is_needed) array = take<Real>(memory, num_problems, each);
             };
             keep(b.multiplier, 1, o.has_box && o.box == box_rule::free_set);
+            keep(b.first_stationarity, 1, o.has_relative_tolerance);
+            const bool is_automatic = o.steps == step_rule::automatic;
+            keep(b.step_memory, step_memory_size, is_automatic);
+            keep(b.inner_probe, layout.inner_dim, is_automatic);
+            keep(b.outer_probe, layout.inner_dim, is_automatic);
             keep(b.outer_velocity, layout.outer_dim, o.has_outer_momentum);
             keep(b.inner_velocity, layout.inner_dim, o.has_outer_momentum);
             keep(b.descent_velocity, layout.inner_dim, o.has_inner_momentum && !o.inner_momentum_reset);

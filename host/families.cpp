@@ -106,7 +106,7 @@ problem<Real> linear_model(std::int64_t num_train, std::int64_t num_validation, 
     return {linear_model_runner<Real>(),
             {num_train, num_validation, num_features, static_cast<std::int64_t>(options.weights),
              static_cast<std::int64_t>(options.regularizer), options.num_groups,
-             static_cast<std::int64_t>(options.is_penalty_averaged)}};
+             static_cast<std::int64_t>(options.is_penalty_averaged), options.num_held_out}};
 }
 
 #define CUBOME_INSTANTIATE(Real)                                        \

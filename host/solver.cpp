@@ -95,20 +95,19 @@ bool has_cpu_half(const problem_runner<Real>& runner) {
     return std::any_of(std::begin(runner.cpu), std::end(runner.cpu), [](const auto* half) { return half != nullptr; });
 }
 
-/// Every report field starts as what cannot pass for a result.
+/// Every report field starts as what cannot pass for a result: not_run, none, −1, NaN.
 template <class Real>
-void clear_report(const report<Real>& report) {
-    const auto clear = [](const auto& view, auto value) {
-        if (view.data != nullptr) std::fill_n(view.data, view.num_problems * view.size(), value);
-    };
-    constexpr Real nan = std::numeric_limits<Real>::quiet_NaN();
-    clear(report.outcome, outcome::not_run);
-    clear(report.quantity, quantity::none);
-    clear(report.iterations, std::int64_t(-1));
-    for (const auto& field : {report.outer_value, report.gap, report.stationarity, report.multiplier,
-                              report.refined_outer_value, report.refined_gap, report.trace_outer_value,
-                              report.trace_gap, report.trace_stationarity, report.trace_multiplier})
-        clear(field, nan);
+void clear_report(batch_arguments<Real> batch, const problem_layout& layout, std::int64_t num_problems) {
+    detail::visit_arrays(batch, layout,
+                         [&]<class T>(const char*, T*& data, std::int64_t each, bool, detail::array_role role) {
+                             if constexpr (!std::is_const_v<T>) {
+                                 if (role != detail::array_role::result) return;
+                                 T unset{};
+                                 if constexpr (std::is_floating_point_v<T>) unset = std::numeric_limits<T>::quiet_NaN();
+                                 if constexpr (std::is_integral_v<T>) unset = -1;
+                                 std::fill_n(data, num_problems * each, unset);
+                             }
+                         });
 }
 
 }  // namespace
@@ -148,7 +147,8 @@ struct solver<Real>::plan {
         }
         try {
             cuda = std::make_unique<detail::cuda_backend<Real>>(*runtime, *functions_of_device, problem.layout(),
-                                                                problem.dims(), e.device, e.steps_per_launch);
+                                                                problem.dims(), settings.steps, e.device,
+                                                                e.steps_per_launch);
         } catch (const device_lost&) {
             throw;  // not to be passed over: the caller's arrays may have been there
         } catch (const invalid_argument&) {
@@ -164,13 +164,13 @@ struct solver<Real>::plan {
         cpu_info.num_threads =
             e.num_threads > 0 ? e.num_threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
         functions = problem.runner().cpu[static_cast<int>(cpu_info.instructions)];
-        cpu_info.mapping = functions->plan(problem.dims(), true).mapping;
-        schedule(0, true);  // refuses dimensions that are too large
+        cpu_info.mapping = functions->plan(problem.dims(), solve_text::full).mapping;
+        schedule(0, solve_text::full);  // refuses dimensions that are too large
     }
 
     /// How the CPU runs the text that these arrays need; without the arrays, the larger one.
-    detail::cpu_schedule schedule(std::int64_t num_problems, bool full) const {
-        const cpu_plan needs = functions->plan(problem.dims(), full);
+    detail::cpu_schedule schedule(std::int64_t num_problems, solve_text text) const {
+        const cpu_plan needs = functions->plan(problem.dims(), text);
         constexpr auto most = static_cast<std::size_t>(std::numeric_limits<std::ptrdiff_t>::max());
         if (needs.workspace_bytes > most / static_cast<std::size_t>(cpu_info.num_threads))
             throw invalid_argument(
@@ -180,14 +180,19 @@ struct solver<Real>::plan {
         return detail::make_cpu_schedule(needs, num_problems, cpu_info.num_threads);
     }
 
-    static bool is_full(const batch_options& o) {
-        return o.has_outer_momentum || o.has_inner_momentum || o.has_box || o.wants_best || o.trace_interval > 0;
+    /// The smallest text that has what is asked for.
+    static solve_text text_of(const batch_options& o) {
+        const bool is_automatic = o.steps == step_rule::automatic;
+        if ((o.has_outer_momentum && !is_automatic) || o.has_inner_momentum || o.has_box || o.has_relative_tolerance ||
+            o.wants_best || o.wants_curvature || o.wants_held_out || o.trace_interval > 0)
+            return solve_text::full;
+        return is_automatic ? solve_text::plain_automatic : solve_text::plain;
     }
 
     std::size_t workspace_bytes(std::int64_t num_problems) const {
-        if (cuda == nullptr) return schedule(num_problems, true).workspace_bytes;
+        if (cuda == nullptr) return schedule(num_problems, solve_text::full).workspace_bytes;
         const auto arguments = detail::make_arguments(problem, settings);
-        return cuda->workspace_bytes({arguments, false, num_problems, cancel, progress});
+        return cuda->workspace_bytes({arguments, solve_text::full, num_problems, cancel, progress});
     }
 
     /// @throws invalid_argument unless it is aligned and large enough
@@ -211,19 +216,18 @@ struct solver<Real>::plan {
                                                     cuda->is_on_device(batch));
         if (state.iteration.data != nullptr && (!is_on_cuda || cuda->can_host_read(state.iteration.data)))
             detail::check_iterations(state, batch.options.outer_steps);
-        return is_on_cuda ? solve_on_cuda(batch, n, own) : solve_on_cpu(batch, report, n, own);
+        return is_on_cuda ? solve_on_cuda(batch, n, own) : solve_on_cpu(batch, n, own);
     }
 
-    run_info solve_on_cpu(batch_arguments<Real> batch, const cubome::report<Real>& report, std::int64_t n,
-                          const detail::caller_workspace* own) {
-        const bool full = is_full(batch.options);
-        const auto cut = schedule(n, full);
+    run_info solve_on_cpu(batch_arguments<Real> batch, std::int64_t n, const detail::caller_workspace* own) {
+        const solve_text text = text_of(batch.options);
+        const auto cut = schedule(n, text);
         if (own != nullptr) check_workspace(*own, cut.workspace_bytes);
         const aligned_memory memory(own != nullptr ? 0 : cut.workspace_bytes);
         batch.cancel = cancel;
-        clear_report(report);
+        clear_report(batch, problem.layout(), n);
         if (n > 0)
-            detail::run_on_cpu(*functions, batch, full, n, cut, own != nullptr ? own->data : memory.data(), progress);
+            detail::run_on_cpu(*functions, batch, text, n, cut, own != nullptr ? own->data : memory.data(), progress);
         run_info result = cpu_info;
         result.num_threads = cut.num_threads;
         return result;
@@ -232,7 +236,7 @@ struct solver<Real>::plan {
     run_info solve_on_cuda(const batch_arguments<Real>& batch, std::int64_t n, const detail::caller_workspace* own) {
         if (own != nullptr) check_workspace(*own, workspace_bytes(n));
         if (n > 0)
-            cuda->solve({batch, is_full(batch.options), n, cancel, progress}, own != nullptr ? own->data : nullptr);
+            cuda->solve({batch, text_of(batch.options), n, cancel, progress}, own != nullptr ? own->data : nullptr);
         return info;
     }
 
@@ -251,7 +255,7 @@ struct solver<Real>::plan {
             }
         };
         const auto batch = validate();
-        if (n > 0) cuda->enqueue({batch, is_full(batch.options), n, nullptr, nullptr}, own.data, stream);
+        if (n > 0) cuda->enqueue({batch, text_of(batch.options), n, nullptr, nullptr}, own.data, stream);
         return info;
     }
 

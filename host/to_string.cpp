@@ -43,6 +43,8 @@ const char* to_string(outcome value) noexcept {
             return "descent_diverged";
         case outcome::cancelled:
             return "cancelled";
+        case outcome::no_curvature:
+            return "no_curvature";
     }
     return "unknown";
 }

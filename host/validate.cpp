@@ -15,6 +15,12 @@ namespace {
 
 constexpr const char* function = "solve";
 
+/// ε of step_rule::fixed.
+constexpr double default_epsilon = 1e-8;
+
+/// What settings.outer_momentum is where the step rule is to choose.
+constexpr int unset_momentum = -1;
+
 template <class Number>
 std::string spell(Number x) {
     if constexpr (std::is_integral_v<Number>) {
@@ -31,17 +37,23 @@ void check_integer(const char* name, std::int64_t value, std::int64_t lowest) {
     if (value < lowest) throw invalid_argument(function, name, "is " + spell(value), "at least " + spell(lowest));
 }
 
-/// The ranges that settings come in.
-enum class range { positive, not_negative, below_one };
+/// The ranges that settings come in. `step` is positive with step_rule::fixed, and not set with step_rule::automatic;
+/// `schedule` may be set with the first alone. `momentum` is below one or not set.
+enum class range { positive, not_negative, below_one, momentum, step, schedule };
 
 template <class Real>
 bool is_in(range wanted, Real x) {
     if (!std::isfinite(x)) return false;
     switch (wanted) {
         case range::positive:
+        case range::step:
             return x > 0;
         case range::not_negative:
+        case range::schedule:
             return x >= 0;
+        case range::momentum:
+            if (x == unset_momentum) return true;
+            [[fallthrough]];
         case range::below_one:
             return x >= 0 && x < 1;
     }
@@ -52,8 +64,13 @@ const char* spell(range wanted) {
     switch (wanted) {
         case range::positive:
             return "a finite number > 0";
+        case range::step:
+            return "a finite number > 0, which step_rule::fixed needs";
         case range::not_negative:
+        case range::schedule:
             return "a finite number >= 0";
+        case range::momentum:
+            return "a number in [0, 1), or -1";
         case range::below_one:
             return "a number in [0, 1)";
     }
@@ -64,17 +81,19 @@ const char* spell(range wanted) {
 template <class Real, class Visit>
 void visit_parameters(const settings<Real>& s, Visit&& visit) {
     using p = problem_parameters<batch_number<Real>>;
-    visit("settings.outer_step_size", s.outer_step_size, &p::outer_step_size, range::positive);
-    visit("settings.inner_step_size", s.inner_step_size, &p::inner_step_size, range::positive);
-    visit("settings.descent_step_size", s.descent_step_size, &p::descent_step_size, range::positive);
-    visit("settings.outer_schedule", s.outer_schedule, &p::outer_schedule, range::not_negative);
-    visit("settings.inner_schedule", s.inner_schedule, &p::inner_schedule, range::not_negative);
-    visit("settings.outer_momentum", s.outer_momentum, &p::outer_momentum, range::below_one);
+    visit("settings.outer_step_size", s.outer_step_size, &p::outer_step_size, range::step);
+    visit("settings.inner_step_size", s.inner_step_size, &p::inner_step_size, range::step);
+    visit("settings.descent_step_size", s.descent_step_size, &p::descent_step_size, range::step);
+    visit("settings.outer_schedule", s.outer_schedule, &p::outer_schedule, range::schedule);
+    visit("settings.inner_schedule", s.inner_schedule, &p::inner_schedule, range::schedule);
+    visit("settings.outer_momentum", s.outer_momentum, &p::outer_momentum, range::momentum);
     visit("settings.inner_momentum", s.inner_momentum, &p::inner_momentum, range::below_one);
     visit("settings.eta", s.eta, &p::eta, range::positive);
-    visit("settings.epsilon", s.epsilon, &p::epsilon, range::positive);
+    visit("settings.epsilon", s.epsilon, &p::epsilon, range::not_negative);
     visit("settings.tol_stationarity", s.tol_stationarity, &p::tol_stationarity, range::not_negative);
     visit("settings.tol_gap", s.tol_gap, &p::tol_gap, range::not_negative);
+    visit("settings.rel_tol_stationarity", s.rel_tol_stationarity, &p::rel_tol_stationarity, range::not_negative);
+    visit("settings.rel_tol_gap", s.rel_tol_gap, &p::rel_tol_gap, range::not_negative);
 }
 
 template <class Enum>
@@ -192,16 +211,26 @@ void require(bool is_given, const char* name, const char* why) {
 template <class Real>
 void check_restart(const state<Real>& state, const batch_options& o) {
     if (o.has_outer_momentum) {
-        require(state.outer_velocity.given(), "state.outer_velocity",
-                "an array: a restart with outer_momentum needs it");
-        require(state.inner_velocity.given(), "state.inner_velocity",
-                "an array: a restart with outer_momentum needs it");
+        const char* why = o.steps == step_rule::fixed
+                              ? "an array: a restart with outer_momentum needs it"
+                              : "an array: a restart with outer_momentum, which step_rule::automatic has, needs it";
+        require(state.outer_velocity.given(), "state.outer_velocity", why);
+        require(state.inner_velocity.given(), "state.inner_velocity", why);
     }
     if (o.has_inner_momentum && !o.inner_momentum_reset)
         require(state.descent_velocity.given(), "state.descent_velocity",
                 "an array: a restart with an inner_momentum that persists needs it");
     if (o.has_box && o.box == box_rule::free_set)
         require(state.multiplier.given(), "state.multiplier", "an array: a restart with a box and free_set needs it");
+    if (o.steps == step_rule::automatic) {
+        constexpr const char* why = "an array: a restart with step_rule::automatic needs it";
+        require(state.step_memory.given(), "state.step_memory", why);
+        require(state.inner_probe.given(), "state.inner_probe", why);
+        require(state.outer_probe.given(), "state.outer_probe", why);
+    }
+    if (o.has_relative_tolerance)
+        require(state.first_stationarity.given(), "state.first_stationarity",
+                "an array: a restart with rel_tol_stationarity needs it");
 }
 
 }  // namespace
@@ -215,8 +244,18 @@ void validate(const problem<Real>& problem, const settings<Real>& s) {
     check_enum("settings.barrier", s.barrier, barrier_form::value_gap, "barrier_form");
     check_enum("settings.steps", s.steps, step_rule::fixed, "step_rule");
     check_enum("settings.box", s.box, box_rule::clip, "box_rule");
-    visit_parameters(s, [](const char* name, const setting<Real>& value, auto, range wanted) {
-        if (value.is_per_problem()) {
+    const bool is_automatic = s.steps == step_rule::automatic;
+    if (is_automatic && !problem.runner().has_curvature)
+        throw invalid_argument(function, "settings.steps", "is step_rule::automatic",
+                               std::string("step_rule::fixed with the three step sizes: '") + problem.runner().name +
+                                   "' has no curvature that steps could be made of");
+    visit_parameters(s, [&](const char* name, const setting<Real>& value, auto, range wanted) {
+        if (is_automatic && (wanted == range::step || wanted == range::schedule)) {
+            if (is_used(value))
+                throw invalid_argument(
+                    function, name, value.is_per_problem() ? "is an array" : "is " + spell(value.value()),
+                    "nothing: step_rule::automatic finds the steps, settings.steps = step_rule::fixed takes them");
+        } else if (value.is_per_problem()) {
             if (value.values().rank != 0 || value.values().is_shared)
                 throw invalid_argument(function, name, "has extents " + extents(value.values()),
                                        "a number or [num_problems]");
@@ -259,16 +298,24 @@ batch_arguments<Real> make_arguments(const problem<Real>& problem, const setting
     }
     o.trace_interval = s.trace_interval;
     o.barrier = s.barrier;
+    o.steps = s.steps;
     o.box = s.box;
     o.inner_momentum_reset = s.inner_momentum_reset;
     o.has_schedule = is_used(s.outer_schedule) || is_used(s.inner_schedule);
-    o.has_outer_momentum = is_used(s.outer_momentum);
     o.has_inner_momentum = is_used(s.inner_momentum);
     const int num_arrays = problem.layout().num_arrays;
     for (int i = num_arrays - num_box_arrays; i < num_arrays; ++i) o.has_box = o.has_box || problem.is_bound(i);
+    o.has_relative_tolerance = is_used(s.rel_tol_stationarity) || is_used(s.rel_tol_gap);
     visit_parameters(s, [&](const char*, const setting<Real>& value, auto member, range) {
         result.parameters.*member = {value.is_per_problem() ? value.values().data : nullptr, value.value()};
     });
+    // What the rule chooses where the settings do not.
+    const bool is_fixed = s.steps == step_rule::fixed;
+    auto& p = result.parameters;
+    if (!is_used(s.epsilon)) p.epsilon.value = is_fixed ? Real(default_epsilon) : std::numeric_limits<Real>::min();
+    if (p.outer_momentum.value == Real(unset_momentum))
+        p.outer_momentum.value = is_fixed ? Real(0) : Real(automatic_outer_momentum);
+    o.has_outer_momentum = p.outer_momentum.data != nullptr || p.outer_momentum.value != Real(0);
     return result;
 }
 
@@ -299,6 +346,10 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
     batch.inner = inner("state.inner", state.inner);
     batch.iteration = number("state.iteration", state.iteration);
     batch.multiplier = number("state.multiplier", state.multiplier);
+    batch.first_stationarity = number("state.first_stationarity", state.first_stationarity);
+    batch.step_memory = check.output("state.step_memory", state.step_memory, 1, step_memory_size, "step_memory_size");
+    batch.inner_probe = inner("state.inner_probe", state.inner_probe);
+    batch.outer_probe = inner("state.outer_probe", state.outer_probe);
     batch.outer_velocity = outer("state.outer_velocity", state.outer_velocity);
     batch.inner_velocity = inner("state.inner_velocity", state.inner_velocity);
     batch.descent_velocity = inner("state.descent_velocity", state.descent_velocity);
@@ -327,7 +378,12 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
     batch.report_refined_outer_value = number("report.refined_outer_value", report.refined_outer_value);
     batch.report_refined_gap = number("report.refined_gap", report.refined_gap);
     // A gap tolerance is checked against the refined gap too.
-    o.wants_refined = report.refined_outer_value.given() || report.refined_gap.given() || is_used(s.tol_gap);
+    o.wants_refined = report.refined_outer_value.given() || report.refined_gap.given() || is_used(s.tol_gap) ||
+                      is_used(s.rel_tol_gap);
+    batch.report_inner_curvature = number("report.inner_curvature", report.inner_curvature);
+    batch.report_outer_curvature = number("report.outer_curvature", report.outer_curvature);
+    o.wants_curvature = report.inner_curvature.given() || report.outer_curvature.given();
+    batch.report_held_out = number("report.held_out", report.held_out);
 
     constexpr std::int64_t most_rows = std::numeric_limits<std::int64_t>::max();
     const bool is_countable = s.trace_interval == 0 || s.outer_steps / s.trace_interval < most_rows;
@@ -341,6 +397,13 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
     batch.trace_gap = trace("report.trace_gap", report.trace_gap);
     batch.trace_stationarity = trace("report.trace_stationarity", report.trace_stationarity);
     batch.trace_multiplier = trace("report.trace_multiplier", report.trace_multiplier);
+    batch.trace_held_out = trace("report.trace_held_out", report.trace_held_out);
+    o.wants_held_out = report.held_out.given();
+    o.traces_held_out = report.trace_held_out.given();
+    if ((o.wants_held_out || o.traces_held_out) && !problem.layout().has_held_out)
+        throw invalid_argument(
+            function, o.wants_held_out ? "report.held_out" : "report.trace_held_out", "is given",
+            std::string("nothing: this problem of '") + problem.runner().name + "' has no held-out data");
 
     const problem_layout& layout = problem.layout();
     const int num_own = layout.num_arrays - num_box_arrays;

@@ -30,7 +30,7 @@ constexpr bool has_thread_sanitizer = false;
 constexpr bool has_thread_sanitizer = false;
 #endif
 
-static_assert(static_cast<int>(cubome::barrier::count) == 7, "another barrier asks for another test below");
+static_assert(static_cast<int>(cubome::barrier::count) == 8, "another barrier asks for another test below");
 
 constexpr int race_exit_code = 66;
 
@@ -87,6 +87,10 @@ TEST_F(Barriers, ThatPublishWhatIsPreparedAreNeeded) {
 
 TEST_F(Barriers, ThatPublishTheFirstIterateAreNeeded) {
     expect_race_without(cubome::barrier::iterate);
+}
+
+TEST_F(Barriers, ThatPublishWhereCurvatureIsMeasuredAreNeeded) {
+    expect_race_without(cubome::barrier::probe);
 }
 
 TEST_F(Barriers, ThatWaitForTheReadersOfADescentStepAreNeeded) {

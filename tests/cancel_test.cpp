@@ -64,9 +64,10 @@ bool same_problem(const library_batch<Real>& a, const library_batch<Real>& b, st
     using type = library_batch<Real>;
     const std::int64_t n = a.num_problems;
     for (const member m :
-         {&type::outer, &type::inner, &type::multiplier, &type::outer_velocity, &type::inner_velocity,
-          &type::descent_velocity, &type::best_outer, &type::best_inner, &type::best_kkt, &type::outer_value,
-          &type::gap, &type::stationarity, &type::last_multiplier, &type::refined_outer_value, &type::refined_gap}) {
+         {&type::outer, &type::inner, &type::multiplier, &type::first_stationarity, &type::step_memory,
+          &type::inner_probe, &type::outer_probe, &type::outer_velocity, &type::inner_velocity, &type::descent_velocity,
+          &type::best_outer, &type::best_inner, &type::best_kkt, &type::outer_value, &type::gap, &type::stationarity,
+          &type::last_multiplier, &type::refined_outer_value, &type::refined_gap}) {
         if (!(a.*m).empty() && !same_at(a.*m, b.*m, i, n)) return false;
     }
     return (a.iteration.empty() ||
@@ -97,7 +98,7 @@ TYPED_TEST_SUITE(cancel_test, precisions, precision_names);
 TYPED_TEST(cancel_test, a_solve_that_is_cancelled_before_it_starts_touches_nothing) {
     generator random(1);
     for (const shape& s : shapes()) {
-        for (const variation kind : {variation::plain, variation::everything}) {
+        for (const variation kind : random_problems::one_of_each_text) {
             for (const int num_threads : {1, 3}) {
                 const batch numbers = random_batch(random, s, 71, kind, 0.2).template round_to<TypeParam>();
                 library_batch<TypeParam> before(numbers, true), after(numbers, true);
@@ -131,14 +132,16 @@ TYPED_TEST(cancel_test, a_solve_that_is_cancelled_before_it_starts_touches_nothi
 TYPED_TEST(cancel_test, a_flag_that_is_never_set_changes_no_bit) {
     generator random(2);
     for (const shape& s : shapes()) {
-        const batch numbers = random_batch(random, s, 71, variation::everything).template round_to<TypeParam>();
-        library_batch<TypeParam> without(numbers, true), with(numbers, true);
-        solve(without, on_threads(2));
-        const std::atomic<bool> cancel{false};
-        cubome::execution execution = on_threads(2);
-        execution.cancel = &cancel;
-        solve(with, execution);
-        for (std::int64_t i = 0; i < 71; ++i) EXPECT_TRUE(same_problem(without, with, i)) << i;
+        for (const variation kind : {variation::everything, variation::everything_automatic}) {
+            const batch numbers = random_batch(random, s, 71, kind).template round_to<TypeParam>();
+            library_batch<TypeParam> without(numbers, true), with(numbers, true);
+            solve(without, on_threads(2));
+            const std::atomic<bool> cancel{false};
+            cubome::execution execution = on_threads(2);
+            execution.cancel = &cancel;
+            solve(with, execution);
+            for (std::int64_t i = 0; i < 71; ++i) EXPECT_TRUE(same_problem(without, with, i)) << i;
+        }
     }
 }
 
@@ -172,9 +175,13 @@ TYPED_TEST(cancel_test, a_long_solve_returns_soon_and_goes_on_to_the_same_bits) 
     constexpr std::int64_t n = 70, more = 20;
     for (const shape& s :
          {random_problems::coreset(4, 2), random_problems::coreset(5, 3), random_problems::quadratic(32, 32)}) {
-        for (const int num_threads : {1, 2}) {
+        // Each rule on one thread and on two.
+        for (const auto& [num_threads, kind] : {std::pair(1, variation::everything),
+                                                {2, variation::everything},
+                                                {1, variation::everything_automatic},
+                                                {2, variation::automatic}}) {
             SCOPED_TRACE(std::to_string(s.outer) + " x " + std::to_string(s.inner));
-            batch numbers = random_batch(random, s, n, variation::everything, 0.2);
+            batch numbers = random_batch(random, s, n, kind, 0.2);
             numbers.settings.outer_steps = std::int64_t(1) << 50;
             numbers.settings.inner_steps = 2;
             numbers.round_to<TypeParam>();
@@ -267,7 +274,8 @@ TYPED_TEST(cancel_test, progress_counts_every_problem_once) {
 TYPED_TEST(cancel_test, solves_in_a_callers_threads_have_the_bits_that_they_have_alone) {
     generator random(5);
     for (const shape& s : shapes()) {
-        const batch numbers = random_batch(random, s, 90, variation::everything, 0.5).template round_to<TypeParam>();
+        const batch numbers =
+            random_batch(random, s, 90, variation::everything_automatic, 0.5).template round_to<TypeParam>();
         library_batch<TypeParam> alone(numbers, true);
         solve(alone, on_threads(1));
         constexpr int num_callers = 6;

@@ -75,6 +75,10 @@ void visit_outputs(Arguments& a, Visit&& visit) {
     visit("state.inner", a.state.inner);
     visit("state.iteration", a.state.iteration);
     visit("state.multiplier", a.state.multiplier);
+    visit("state.first_stationarity", a.state.first_stationarity);
+    visit("state.step_memory", a.state.step_memory);
+    visit("state.inner_probe", a.state.inner_probe);
+    visit("state.outer_probe", a.state.outer_probe);
     visit("state.outer_velocity", a.state.outer_velocity);
     visit("state.inner_velocity", a.state.inner_velocity);
     visit("state.descent_velocity", a.state.descent_velocity);
@@ -91,28 +95,32 @@ void visit_outputs(Arguments& a, Visit&& visit) {
     visit("report.multiplier", a.report.multiplier);
     visit("report.refined_outer_value", a.report.refined_outer_value);
     visit("report.refined_gap", a.report.refined_gap);
+    visit("report.inner_curvature", a.report.inner_curvature);
+    visit("report.outer_curvature", a.report.outer_curvature);
     visit("report.trace_outer_value", a.report.trace_outer_value);
     visit("report.trace_gap", a.report.trace_gap);
     visit("report.trace_stationarity", a.report.trace_stationarity);
     visit("report.trace_multiplier", a.report.trace_multiplier);
 }
 
-enum class range { positive, not_negative, below_one };
+enum class range { positive, step, not_negative, below_one, momentum };
 
 /// Every number of the settings, with its name and range.
 template <class Settings, class Visit>
 void visit_numbers(Settings& s, Visit&& visit) {
-    visit("settings.outer_step_size", s.outer_step_size, range::positive);
-    visit("settings.inner_step_size", s.inner_step_size, range::positive);
-    visit("settings.descent_step_size", s.descent_step_size, range::positive);
+    visit("settings.outer_step_size", s.outer_step_size, range::step);
+    visit("settings.inner_step_size", s.inner_step_size, range::step);
+    visit("settings.descent_step_size", s.descent_step_size, range::step);
     visit("settings.outer_schedule", s.outer_schedule, range::not_negative);
     visit("settings.inner_schedule", s.inner_schedule, range::not_negative);
-    visit("settings.outer_momentum", s.outer_momentum, range::below_one);
+    visit("settings.outer_momentum", s.outer_momentum, range::momentum);
     visit("settings.inner_momentum", s.inner_momentum, range::below_one);
     visit("settings.eta", s.eta, range::positive);
-    visit("settings.epsilon", s.epsilon, range::positive);
+    visit("settings.epsilon", s.epsilon, range::not_negative);
     visit("settings.tol_stationarity", s.tol_stationarity, range::not_negative);
     visit("settings.tol_gap", s.tol_gap, range::not_negative);
+    visit("settings.rel_tol_stationarity", s.rel_tol_stationarity, range::not_negative);
+    visit("settings.rel_tol_gap", s.rel_tol_gap, range::not_negative);
 }
 
 /// A member of state, report or settings as a function of the arguments.
@@ -127,6 +135,13 @@ void on_number(arguments<Real>& a, const std::string& wanted, Function&& functio
     visit_numbers(a.settings, [&](const std::string& name, cubome::setting<Real>& value, range) {
         if (name == wanted) function(value);
     });
+}
+
+/// step_rule::automatic, without the steps that it refuses.
+template <class Real>
+void use_automatic_steps(cubome::settings<Real>& s) {
+    s.steps = cubome::step_rule::automatic;
+    s.outer_step_size = s.inner_step_size = s.descent_step_size = s.outer_schedule = s.inner_schedule = Real(0);
 }
 
 /// Five quadratics that use everything: every array bound, every output asked for, every setting one per problem.
@@ -162,6 +177,7 @@ public:
         a.settings.refine_steps = 4;
         a.settings.trace_interval = 3;
         a.settings.inner_momentum_reset = false;
+        a.settings.steps = cubome::step_rule::fixed;
         std::size_t k = 0;
         visit_numbers(a.settings, [&](const char*, cubome::setting<Real>& value, range) {
             std::vector<Real>& values = numbers_[k++];
@@ -176,8 +192,10 @@ public:
         Real* const nowhere = nullptr;
         for (auto* view : {&a.state.outer, &a.state.outer_velocity, &a.state.best_outer})
             *view = cubome::per_problem(nowhere, n, outer_dim);
-        for (auto* view : {&a.state.inner, &a.state.inner_velocity, &a.state.descent_velocity, &a.state.best_inner})
+        for (auto* view : {&a.state.inner, &a.state.inner_probe, &a.state.outer_probe, &a.state.inner_velocity,
+                           &a.state.descent_velocity, &a.state.best_inner})
             *view = cubome::per_problem(nowhere, n, inner_dim);
+        a.state.step_memory = cubome::per_problem(nowhere, n, cubome::step_memory_size);
         for (auto* view : {&a.report.trace_outer_value, &a.report.trace_gap, &a.report.trace_stationarity,
                            &a.report.trace_multiplier})
             *view = cubome::per_problem(nowhere, n, trace_rows);
@@ -239,7 +257,7 @@ private:
     }
 
     std::vector<Real> inputs_[cubome::problem_layout::max_arrays];
-    std::vector<Real> numbers_[11];
+    std::vector<Real> numbers_[13];
     std::vector<std::unique_ptr<guarded_memory>> memory_;
 };
 
@@ -569,17 +587,21 @@ TYPED_TEST(contract_test, numbers_out_of_range_are_refused) {
         std::string expected;
         switch (wanted) {
             case range::positive:
+            case range::step:
                 rows.push_back({TypeParam(0), "is 0"});
                 rows.push_back({-TypeParam(0), "is -0"});
                 expected = "a finite number > 0";
+                if (wanted == range::step) expected += ", which step_rule::fixed needs";
                 break;
             case range::not_negative:
                 expected = "a finite number >= 0";
                 break;
             case range::below_one:
+            case range::momentum:
                 rows.push_back({TypeParam(1), "is 1"});
                 rows.push_back({TypeParam(1.5), "is 1.5"});
                 expected = "a number in [0, 1)";
+                if (wanted == range::momentum) expected += ", or -1";
                 break;
         }
         for (const row& r : rows) {
@@ -590,7 +612,61 @@ TYPED_TEST(contract_test, numbers_out_of_range_are_refused) {
                 "solve: '" + name + "' " + r.found + ", expected " + expected);
         }
     });
-    EXPECT_EQ(this->num_refused_, 3 * (11 * 5 + 5 * 2 + 2 * 2));
+    EXPECT_EQ(this->num_refused_, 3 * (13 * 5 + 4 * 2 + 2 * 2));
+}
+
+TYPED_TEST(contract_test, steps_of_ones_own_are_refused_where_the_rule_finds_them) {
+    const std::string expected =
+        ", expected nothing: step_rule::automatic finds the steps, settings.steps = step_rule::fixed takes them";
+    using setting = cubome::setting<TypeParam> cubome::settings<TypeParam>::*;
+    using settings = cubome::settings<TypeParam>;
+    const std::pair<const char*, setting> all[] = {{"outer_step_size", &settings::outer_step_size},
+                                                   {"inner_step_size", &settings::inner_step_size},
+                                                   {"descent_step_size", &settings::descent_step_size},
+                                                   {"outer_schedule", &settings::outer_schedule},
+                                                   {"inner_schedule", &settings::inner_schedule}};
+    for (const auto& [name, member] : all) {
+        const std::string start = std::string("solve: 'settings.") + name + "' ";
+        this->expect_refused(
+            [&](arguments<TypeParam>& a) {
+                use_automatic_steps(a.settings);
+                a.settings.*member = TypeParam(0.25);
+            },
+            start + "is 0.25" + expected);
+        this->expect_refused(
+            [&](arguments<TypeParam>& a) {
+                const auto values = a.settings.*member;
+                use_automatic_steps(a.settings);
+                a.settings.*member = values;
+            },
+            start + "is an array" + expected);
+    }
+    arguments<TypeParam> a = this->world_.right();
+    use_automatic_steps(a.settings);
+    EXPECT_NO_THROW(call(a, way::in_one_call));
+}
+
+TYPED_TEST(contract_test, families_without_curvature_are_refused_by_the_automatic_rule) {
+    TypeParam v = 4, theta = 4;
+    cubome::state<TypeParam> state;
+    state.outer = cubome::per_problem(&v, 1, 1);
+    state.inner = cubome::per_problem(&theta, 1, 1);
+    cubome::settings<TypeParam> settings;
+    EXPECT_EQ(
+        message_of<cubome::invalid_argument>([&] { cubome::solve(cubome::minimax<TypeParam>(), settings, state); }),
+        "solve: 'settings.steps' is step_rule::automatic, expected step_rule::fixed with the three step sizes: "
+        "'minimax' has no curvature that steps could be made of");
+    EXPECT_EQ(v, 4);
+    settings.steps = cubome::step_rule::fixed;
+    settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = TypeParam(0.05);
+    EXPECT_NO_THROW(cubome::solve(cubome::minimax<TypeParam>(), settings, state));
+}
+
+TYPED_TEST(contract_test, a_held_out_metric_is_refused_where_there_is_none) {
+    std::vector<TypeParam> values(world<TypeParam>::n);
+    this->expect_refused(
+        [&](arguments<TypeParam>& a) { a.report.held_out = cubome::per_problem(values.data(), world<TypeParam>::n); },
+        "solve: 'report.held_out' is given, expected nothing: this problem of 'quadratic' has no held-out data");
 }
 
 TYPED_TEST(contract_test, the_ends_of_every_range_are_accepted) {
@@ -599,8 +675,10 @@ TYPED_TEST(contract_test, the_ends_of_every_range_are_accepted) {
     const TypeParam below_one = TypeParam(1) - std::numeric_limits<TypeParam>::epsilon() / 2;
     arguments<TypeParam> a = this->world_.right();
     visit_numbers(a.settings, [&](const std::string& name, const auto&, range wanted) {
-        for (const TypeParam x :
-             {wanted == range::positive ? tiny : TypeParam(0), wanted == range::below_one ? below_one : huge}) {
+        for (const TypeParam x : {wanted == range::positive || wanted == range::step ? tiny
+                                  : wanted == range::momentum                        ? TypeParam(-1)
+                                                                                     : TypeParam(0),
+                                  wanted == range::below_one || wanted == range::momentum ? below_one : huge}) {
             arguments<TypeParam> b = this->world_.right();
             on_number(b, name, [&](cubome::setting<TypeParam>& value) { value = x; });
             EXPECT_NO_THROW((cubome::solver<TypeParam>(b.problem, b.settings, b.execution))) << name << " = " << x;
@@ -715,8 +793,9 @@ TYPED_TEST(contract_test, data_for_another_number_of_problems_is_refused) {
 std::string wanted_shape(const std::string& name, int rank) {
     if (rank == 0) return "[num_problems = 5]";
     if (name.find("trace") != std::string::npos) return "[num_problems = 5, outer_steps / trace_interval + 1 = 3]";
-    return name.find("outer") != std::string::npos ? "[num_problems = 5, outer_dim = 3]"
-                                                   : "[num_problems = 5, inner_dim = 4]";
+    if (name == "state.step_memory") return "[num_problems = 5, step_memory_size = 4]";
+    const bool is_outer = name.find("outer") != std::string::npos && name != "state.outer_probe";
+    return is_outer ? "[num_problems = 5, outer_dim = 3]" : "[num_problems = 5, inner_dim = 4]";
 }
 
 TYPED_TEST(contract_test, a_start_that_is_missing_is_refused) {
@@ -886,8 +965,21 @@ TYPED_TEST(contract_test, a_restart_without_what_it_needs_is_refused) {
     this->expect_refused(
         [](arguments<TypeParam>& a) { a.state.multiplier = {}; },
         "solve: 'state.multiplier' is not given, expected an array: a restart with a box and free_set needs it");
+    this->expect_refused([](arguments<TypeParam>& a) { a.state.first_stationarity = {}; },
+                         "solve: 'state.first_stationarity' is not given, expected an array: a restart with "
+                         "rel_tol_stationarity needs it");
+    for (const std::string missing : {"step_memory", "inner_probe", "outer_probe"}) {
+        this->expect_refused(
+            [&](arguments<TypeParam>& a) {
+                use_automatic_steps(a.settings);
+                on_output(a, "state." + missing, [](auto& view) { view = {}; });
+            },
+            "solve: 'state." + missing +
+                "' is not given, expected an array: a restart with step_rule::automatic needs it");
+    }
     // Without an iteration, or without what needs to be remembered, none of them is asked for.
-    for (const std::string missing : {"outer_velocity", "inner_velocity", "descent_velocity", "multiplier"}) {
+    for (const std::string missing : {"outer_velocity", "inner_velocity", "descent_velocity", "multiplier",
+                                      "first_stationarity", "step_memory", "inner_probe", "outer_probe"}) {
         this->world_.reset();
         arguments<TypeParam> a = this->world_.right();
         on_output(a, "state." + missing, [](auto& view) { view = {}; });
@@ -897,6 +989,8 @@ TYPED_TEST(contract_test, a_restart_without_what_it_needs_is_refused) {
     this->world_.reset();
     arguments<TypeParam> a = this->world_.right();
     a.state.outer_velocity = {}, a.state.inner_velocity = {}, a.state.descent_velocity = {}, a.state.multiplier = {};
+    a.state.first_stationarity = {}, a.state.step_memory = {}, a.state.inner_probe = {}, a.state.outer_probe = {};
+    a.settings.rel_tol_stationarity = 0, a.settings.rel_tol_gap = 0;
     a.settings.outer_momentum = 0;
     a.settings.inner_momentum_reset = true;
     a.settings.box = cubome::box_rule::clip;
@@ -981,8 +1075,8 @@ TYPED_TEST(contract_test, an_output_that_overlaps_anything_is_refused) {
     visit_numbers(right.settings, [&](const std::string& name, const cubome::setting<TypeParam>& value, range) {
         add_input(name, value.values());
     });
-    ASSERT_EQ(outputs.size(), 24u);
-    ASSERT_EQ(inputs.size(), 12u + 11u);
+    ASSERT_EQ(outputs.size(), 30u);
+    ASSERT_EQ(inputs.size(), 12u + 13u);
 
     const auto refuse = [&](const range_of& moved, char* to, const std::string& message) {
         this->world_.reset();
@@ -1042,7 +1136,7 @@ TYPED_TEST(contract_test, arrays_that_touch_but_do_not_overlap_are_accepted_and_
         });
     };
     for (const std::size_t size : {8, 4, 1}) place(size);  // each begins where its alignment allows
-    ASSERT_EQ(placed.size(), 24u);
+    ASSERT_EQ(placed.size(), 30u);
     visit_numbers(a.settings,
                   [&](const char*, cubome::setting<TypeParam>& value, range) { value = a.settings.eta.values(); });
     ASSERT_NO_THROW(call(a, way::in_one_call));
@@ -1217,11 +1311,13 @@ struct counting {
         static const cubome::problem_runner<Real>& runner = cubome::coreset<Real>(4, 2).runner();
         return runner.cpu[Which];
     }
-    static cubome::cpu_plan plan(const std::int64_t* dims, bool full) noexcept { return under()->plan(dims, full); }
-    static std::int64_t run(const cubome::batch_arguments<Real>& batch, bool full, std::int64_t first,
+    static cubome::cpu_plan plan(const std::int64_t* dims, cubome::solve_text text) noexcept {
+        return under()->plan(dims, text);
+    }
+    static std::int64_t run(const cubome::batch_arguments<Real>& batch, cubome::solve_text text, std::int64_t first,
                             std::int64_t last, void* workspace) noexcept {
         ++num_runs[Which];
-        return under()->run(batch, full, first, last, workspace);
+        return under()->run(batch, text, first, last, workspace);
     }
     static constexpr cubome::cpu_functions<Real> functions{&plan, &run};
 };

@@ -19,6 +19,7 @@
 #include "cubome/problems/quadratic.hpp"
 #include "library_outputs.hpp"
 #include "random_problems.hpp"
+#include "serial_lanes.hpp"
 #include "simt_runtime.hpp"
 
 /// Families with a CUDA half that runs on the model of a device, batches of them, and what to compare them with.
@@ -37,26 +38,14 @@ using random_problems::variation;
 template <class Family, class Mapping, class... Extents>
 struct two_halves {
     using real = typename Mapping::group::real;
-    template <bool Full>
-    using on_host = cubome::cpu_solve<cubome::serial_group<real, Mapping::lanes>, Family, Full, Extents...>;
 
-    static cubome::cuda_plan cuda_plan(const std::int64_t* dims, bool full) noexcept {
-        return cubome::cuda_variant<Family, Mapping, Extents...>::plan(dims, full);
+    static cubome::cuda_plan cuda_plan(const std::int64_t* dims, cubome::solve_text text) noexcept {
+        return cubome::cuda_variant<Family, Mapping, Extents...>::plan(dims, text);
     }
-    static cubome::cpu_plan cpu_plan(const std::int64_t* dims, bool full) noexcept {
-        return {"serial", 1, full ? on_host<true>::workspace_bytes(dims) : on_host<false>::workspace_bytes(dims)};
-    }
-    static std::int64_t run(const cubome::batch_arguments<real>& b, bool full, std::int64_t first, std::int64_t last,
-                            void* workspace) noexcept {
-        return full ? on_host<true>::run(b, first, last, workspace) : on_host<false>::run(b, first, last, workspace);
-    }
-
     static const cubome::problem_runner<real>& runner() {
         static constexpr cubome::cuda_functions<real> cuda{&cuda_plan};
-        static constexpr cubome::cpu_functions<real> cpu{&cpu_plan, &run};
         static const auto result = [] {
-            auto table = cubome::describe<real, Family>();
-            table.cpu[static_cast<int>(cubome::instruction_set::automatic)] = &cpu;
+            auto table = serial_lanes::half<real, Mapping::lanes, Family, Extents...>::describe();
             table.cuda = &cuda;
             return table;
         }();
@@ -95,13 +84,8 @@ public:
 
     subject(const batch& source, bool remembers, simt_runtime::device& device) : b(source, remembers) {
         const auto& runner = Halves::runner();
-        const std::int64_t* dims = b.problem.dims();
-        cubome::problem<real> copy = runner.num_dims == 0 ? cubome::problem<real>(runner, {})
-                                                          : cubome::problem<real>(runner, {dims[0], dims[1]});
-        for (int i = 0; i < copy.layout().num_arrays; ++i)
-            if (b.problem.is_bound(i)) copy.bind(copy.layout().arrays[i].name, b.problem.array(i));
-        b.problem = copy;
-        device.add(*runner.cuda, copy.layout(), copy.dims());
+        b.problem = serial_lanes::with_runner(b.problem, runner);
+        device.add(*runner.cuda, b.problem.layout(), b.problem.dims());
     }
 
     cubome::run_info solve(const cubome::execution& e) {
@@ -206,16 +190,34 @@ struct on_device {
             move_to(copies, view);
             s = cubome::setting<Real>(view);
         };
-        for (auto* s :
-             {&settings.outer_step_size, &settings.inner_step_size, &settings.descent_step_size,
-              &settings.outer_schedule, &settings.inner_schedule, &settings.outer_momentum, &settings.inner_momentum,
-              &settings.eta, &settings.epsilon, &settings.tol_stationarity, &settings.tol_gap})
+        for (auto* s : {&settings.outer_step_size, &settings.inner_step_size, &settings.descent_step_size,
+                        &settings.outer_schedule, &settings.inner_schedule, &settings.outer_momentum,
+                        &settings.inner_momentum, &settings.eta, &settings.epsilon, &settings.tol_stationarity,
+                        &settings.tol_gap, &settings.rel_tol_stationarity, &settings.rel_tol_gap})
             move_setting(*s);
-        for (auto* view :
-             {&state.outer, &state.inner, &state.multiplier, &state.outer_velocity, &state.inner_velocity,
-              &state.descent_velocity, &state.best_outer, &state.best_inner, &state.best_kkt, &report.outer_value,
-              &report.gap, &report.stationarity, &report.multiplier, &report.refined_outer_value, &report.refined_gap,
-              &report.trace_outer_value, &report.trace_gap, &report.trace_stationarity, &report.trace_multiplier})
+        for (auto* view : {&state.outer,
+                           &state.inner,
+                           &state.multiplier,
+                           &state.first_stationarity,
+                           &state.step_memory,
+                           &state.inner_probe,
+                           &state.outer_probe,
+                           &state.outer_velocity,
+                           &state.inner_velocity,
+                           &state.descent_velocity,
+                           &state.best_outer,
+                           &state.best_inner,
+                           &state.best_kkt,
+                           &report.outer_value,
+                           &report.gap,
+                           &report.stationarity,
+                           &report.multiplier,
+                           &report.refined_outer_value,
+                           &report.refined_gap,
+                           &report.trace_outer_value,
+                           &report.trace_gap,
+                           &report.trace_stationarity,
+                           &report.trace_multiplier})
             move_to(copies, *view);
         move_to(copies, state.iteration), move_to(copies, state.best_iteration);
         move_to(copies, report.outcome), move_to(copies, report.quantity), move_to(copies, report.iterations);

@@ -316,6 +316,8 @@ private:
 template <class Real>
 cubome::settings<Real> short_settings() {
     cubome::settings<Real> settings;
+    settings.steps = cubome::step_rule::fixed;
+    settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = Real(0.05);
     settings.outer_steps = 3;
     settings.inner_steps = 2;
     settings.refine_steps = 2;

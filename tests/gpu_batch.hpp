@@ -20,11 +20,12 @@ using random_problems::library_batch;
 template <class Real, class F>
 void for_each_output(cubome::state<Real>& s, cubome::report<Real>& r, F&& f) {
     f(s.outer), f(s.inner), f(s.iteration), f(s.multiplier);
+    f(s.first_stationarity), f(s.step_memory), f(s.inner_probe), f(s.outer_probe);
     f(s.outer_velocity), f(s.inner_velocity), f(s.descent_velocity);
     f(s.best_outer), f(s.best_inner), f(s.best_kkt), f(s.best_iteration);
     f(r.outcome), f(r.quantity), f(r.iterations), f(r.outer_value), f(r.gap), f(r.stationarity), f(r.multiplier);
-    f(r.refined_outer_value), f(r.refined_gap);
-    f(r.trace_outer_value), f(r.trace_gap), f(r.trace_stationarity), f(r.trace_multiplier);
+    f(r.refined_outer_value), f(r.refined_gap), f(r.inner_curvature), f(r.outer_curvature), f(r.held_out);
+    f(r.trace_outer_value), f(r.trace_gap), f(r.trace_stationarity), f(r.trace_multiplier), f(r.trace_held_out);
 }
 
 template <class Real>
@@ -108,7 +109,7 @@ public:
     }
 
 private:
-    static constexpr int num_state_arrays = 11;
+    static constexpr int num_state_arrays = 15;
 
     struct output {
         std::unique_ptr<guarded_memory> memory;
@@ -116,17 +117,10 @@ private:
     };
 
     static std::vector<cubome::setting<Real>*> numbers(cubome::settings<Real>& s) {
-        return {&s.outer_step_size,
-                &s.inner_step_size,
-                &s.descent_step_size,
-                &s.outer_schedule,
-                &s.inner_schedule,
-                &s.outer_momentum,
-                &s.inner_momentum,
-                &s.eta,
-                &s.epsilon,
-                &s.tol_stationarity,
-                &s.tol_gap};
+        return {&s.outer_step_size, &s.inner_step_size,  &s.descent_step_size, &s.outer_schedule,
+                &s.inner_schedule,  &s.outer_momentum,   &s.inner_momentum,    &s.eta,
+                &s.epsilon,         &s.tol_stationarity, &s.tol_gap,           &s.rel_tol_stationarity,
+                &s.rel_tol_gap};
     }
 
     cubome::batch_view<const Real> moved(cubome::batch_view<const Real> view) {

@@ -60,6 +60,8 @@ struct coresets {
                                  .bind("target", cubome::per_problem(target.data(), n, dim));
         cubome::settings<float> settings;
         settings.outer_steps = 100;
+        settings.steps = cubome::step_rule::fixed;
+        settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = 0.05F;
         settings.epsilon = 1e-4F;
         cubome::state<float> state;
         state.outer = cubome::per_problem(outer.data(), n, num_points);
@@ -136,7 +138,7 @@ class ways {
 public:
     ways(const shape& dims, std::int64_t num_problems, variation kind)
         : source_(make_source(dims, num_problems, kind)),
-          remembers_(kind == variation::everything),
+          remembers_(random_problems::is_everything(kind)),
           expected_(source_, remembers_),
           found_(source_, remembers_),
           batch_(expected_) {
@@ -173,7 +175,7 @@ private:
         generator random(7);
         auto source = random_problems::random_batch(random, dims, num_problems, kind, 0.3);
         source.settings.outer_steps = 40;
-        source.settings.trace_interval = kind == variation::everything ? 10 : 0;
+        source.settings.trace_interval = random_problems::is_everything(kind) ? 10 : 0;
         source.round_to<float>();
         source.settings.tol_stationarity.clear();
         for (std::int64_t i = 0; i < num_problems; ++i)
@@ -220,8 +222,8 @@ using DeviceRepeatability = Device;
 /// @return how many numbers were compared
 std::int64_t expect_repeatable(const char* what, const shape& dims, std::int64_t num_problems) {
     std::int64_t num_compared = 0;
-    for (const auto kind : {variation::plain, variation::everything}) {
-        SCOPED_TRACE(std::string(what) + (kind == variation::plain ? ", plain" : ", everything"));
+    for (const auto kind : random_problems::one_of_each_text) {
+        SCOPED_TRACE(std::string(what) + ", variation " + std::to_string(static_cast<int>(kind)));
         ways w(dims, num_problems, kind);
         const std::int64_t n = w.num_problems();
         for (const std::int64_t steps : {0, 1, 7, 256}) w.expect_same(n, n, 1, steps);
@@ -287,6 +289,8 @@ public:
         cubome::settings<float> settings;
         settings.outer_steps = outer_steps;
         settings.inner_steps = inner_steps;
+        settings.steps = cubome::step_rule::fixed;
+        settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = 0.05F;
         settings.epsilon = 1e-4F;
         cubome::state<float> state;
         state.outer = cubome::per_problem(reinterpret_cast<float*>(outer_.data()), n_, num_points);

@@ -28,7 +28,7 @@ TYPED_TEST_SUITE(DeviceBits, precisions);
 template <class Lanes>
 void expect_equal_bits(const shape& dims, std::int64_t num_problems, const char* mapping) {
     using real = typename Lanes::real;
-    for (const auto kind : {variation::plain, variation::everything}) {
+    for (const auto kind : random_problems::one_of_each_text) {
         for (std::uint64_t seed = 1; seed <= 3; ++seed) {
             auto source = random_source<real>(seed, dims, num_problems, kind, outer_steps);
             source.settings.outer_schedule = source.settings.inner_schedule = {0};
@@ -39,7 +39,7 @@ void expect_equal_bits(const shape& dims, std::int64_t num_problems, const char*
                 source.settings.tol_stationarity.push_back(random.coin(0.2) ? static_cast<float>(random.uniform(0, 2))
                                                                             : 0);
             if (num_problems > 2) source.inner[static_cast<std::size_t>(2 * dims.inner_dim())] = std::nan("");
-            const bool is_full = kind == variation::everything;
+            const bool is_full = random_problems::is_everything(kind);
             if (is_full) source.settings.trace_interval = 3;
 
             library_batch<real> on_device(source, is_full), on_host(source, is_full);

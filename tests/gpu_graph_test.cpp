@@ -81,9 +81,9 @@ TEST_F(DeviceEnqueue, NeitherAllocatesNorWaits) {
     counted_runtime runtime;
     for (const subject& s : subjects()) {
         for (const std::int64_t steps : {0, 7}) {
-            for (const auto kind : {variation::plain, variation::everything}) {
-                SCOPED_TRACE(std::string(s.name) + ", " + std::to_string(steps) + " steps per launch" +
-                             (kind == variation::plain ? "" : ", everything"));
+            for (const auto kind : random_problems::one_of_each_text) {
+                SCOPED_TRACE(std::string(s.name) + ", " + std::to_string(steps) + " steps per launch, variation " +
+                             std::to_string(static_cast<int>(kind)));
                 library_batch<float> on_host(make_source(s.dims, s.num_problems, kind), kind != variation::plain);
                 device_batch<float> batch(on_host);
                 const auto part = batch.part(0, s.num_problems);

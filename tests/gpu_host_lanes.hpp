@@ -9,6 +9,7 @@
 #include "gpu_device.hpp"
 #include "library_outputs.hpp"
 #include "random_problems.hpp"
+#include "serial_lanes.hpp"
 
 /// A shipped kernel's problems on the lanes of the host, played in turn by one thread: as many lanes, hence the same
 /// order of additions. Compiled for a target that multiplies and adds in one step, they have a device's arithmetic.
@@ -30,40 +31,16 @@ struct host_lanes;
 template <class Family, class Real, index Lanes, index... N>
 struct host_lanes<Family, Real, Lanes, extents<N...>> {
     using real = Real;
-    template <bool Full>
-    using text = cubome::cpu_solve<cubome::serial_group<Real, Lanes>, Family, Full, cubome::extent<N>...>;
 
-    static cubome::cpu_plan plan(const std::int64_t* dims, bool full) noexcept {
-        return {"serial", 1, full ? text<true>::workspace_bytes(dims) : text<false>::workspace_bytes(dims)};
-    }
-    static std::int64_t run(const cubome::batch_arguments<Real>& b, bool full, std::int64_t first, std::int64_t last,
-                            void* workspace) noexcept {
-        return full ? text<true>::run(b, first, last, workspace) : text<false>::run(b, first, last, workspace);
-    }
     static const cubome::problem_runner<Real>& runner() {
-        static constexpr cubome::cpu_functions<Real> cpu{&plan, &run};
-        static const auto result = [] {
-            auto table = cubome::describe<Real, Family>();
-            table.cpu[static_cast<int>(cubome::instruction_set::automatic)] = &cpu;
-            return table;
-        }();
+        static const auto result = serial_lanes::half<Real, Lanes, Family, cubome::extent<N>...>::describe();
         return result;
     }
 
     static void solve(library_batch<Real>& b) {
-        const auto& table = runner();
-        const std::int64_t* d = b.problem.dims();
-        const auto of_dims = [&] {
-            if (table.num_dims == 0) return cubome::problem<Real>(table, {});
-            if (table.num_dims == 2) return cubome::problem<Real>(table, {d[0], d[1]});
-            return cubome::problem<Real>(table, {d[0], d[1], d[2], d[3], d[4], d[5], d[6]});
-        };
-        cubome::problem<Real> problem = of_dims();
-        for (int i = 0; i < problem.layout().num_arrays; ++i)
-            if (b.problem.is_bound(i)) problem.bind(problem.layout().arrays[i].name, b.problem.array(i));
         cubome::execution execution;
         execution.where = cubome::backend::cpu;
-        cubome::solve(problem, b.settings, b.state(), b.report(), execution);
+        cubome::solve(serial_lanes::with_runner(b.problem, runner()), b.settings, b.state(), b.report(), execution);
     }
 };
 

@@ -19,6 +19,7 @@ using value = std::function<double(const vec& v, const vec& theta)>;
 /// f and g of one block, whose arrays are in the order of visit_arrays.
 struct two_levels {
     value f, g;
+    value held_out = nullptr;  ///< where there is one
 };
 
 /// ∂h/∂x_i, of fourth order.
@@ -96,9 +97,16 @@ void check(const block<double>& b, const two_levels& values, generator& random) 
     expect_near(take(of_v), gradient_of([&](const vec& x) { return values.f(x, b.inner); }, b.outer), "outer, v");
     expect_near(take(of_theta), gradient_of([&](const vec& x) { return values.f(b.outer, x); }, b.inner),
                 "outer, theta");
+
+    if constexpr (requires { problem.held_out(g, v, theta); }) {
+        if (!values.held_out) return;
+        const double found = problem.held_out(g, v, theta), expected = values.held_out(b.outer, b.inner);
+        EXPECT_NEAR(found, expected, 1e-12 * std::max(1.0, std::abs(expected)));
+    }
 }
 
 constexpr int tries = 20;
+constexpr auto plain = cubome::solve_text::plain;
 
 class Gradients : public testing::TestWithParam<std::uint64_t> {
 protected:
@@ -109,7 +117,7 @@ INSTANTIATE_TEST_SUITE_P(Seeds, Gradients, testing::Values(1, 2));
 TEST_P(Gradients, OfTheCoresetAreThoseOfItsValues) {
     using family = cubome::problems::coreset_family;
     for (int t = 0; t < tries; ++t) {
-        const auto b = make_block<family, double>(random_dims<family>(1, 9, random), false, 0.5, random);
+        const auto b = make_block<family, double>(random_dims<family>(1, 9, random), plain, 0.5, random);
         const std::size_t points = b.outer.size(), dim = b.inner.size();
         const vec &X = b.arrays[0], &target = b.arrays[1];
         const double c = b.arrays[2].empty() ? 0.1 : b.arrays[2][0];
@@ -135,7 +143,7 @@ TEST_P(Gradients, OfTheCoresetAreThoseOfItsValues) {
 TEST_P(Gradients, OfTheMinimaxAreThoseOfItsValues) {
     using family = cubome::problems::minimax_family;
     for (int t = 0; t < tries; ++t) {
-        const auto b = make_block<family, double>({}, false, 1, random);
+        const auto b = make_block<family, double>({}, plain, 1, random);
         check<family>(b,
                       {[](const vec& v, const vec& theta) { return v[0] * theta[0]; },
                        [](const vec& v, const vec& theta) { return -v[0] * theta[0]; }},
@@ -146,7 +154,7 @@ TEST_P(Gradients, OfTheMinimaxAreThoseOfItsValues) {
 TEST_P(Gradients, OfTheDegenerateProblemAreThoseOfItsValues) {
     using family = cubome::problems::degenerate_family;
     for (int t = 0; t < tries; ++t) {
-        const auto b = make_block<family, double>({}, false, 1, random);
+        const auto b = make_block<family, double>({}, plain, 1, random);
         const value f = [](const vec& v, const vec& theta) {
             return 0.5 * (v[0] - theta[1]) * (v[0] - theta[1]) + 0.5 * (theta[0] - 1) * (theta[0] - 1);
         };
@@ -167,7 +175,7 @@ TEST_P(Gradients, OfTheQuadraticAreThoseOfItsValues) {
     using family = cubome::problems::quadratic_family;
     for (int t = 0; t < 2 * tries; ++t) {
         const double given = t == 0 ? 0 : t == 1 ? 1 : 0.6;
-        const auto b = make_block<family, double>(random_dims<family>(1, 9, random), false, given, random);
+        const auto b = make_block<family, double>(random_dims<family>(1, 9, random), plain, given, random);
         enum { H, C, linear, P, S, K, p, s };
         const auto& a = b.arrays;
         const vec one{1};
@@ -198,8 +206,8 @@ TEST_P(Gradients, OfEveryLinearModelAreThoseOfItsValues) {
     for (const linear_kind kind : linear_kinds) {
         SCOPED_TRACE("weights " + std::to_string(kind.weights) + ", penalty " + std::to_string(kind.penalty));
         for (int t = 0; t < tries; ++t) {
-            auto b = make_block<family, double>(random_linear_dims(kind, 2, 9, random), false, 0.5, random);
-            enum { train_x, train_y, validation_x, validation_y, fixed, member };
+            auto b = make_block<family, double>(random_linear_dims(kind, 2, 9, random), plain, 0.5, random);
+            enum { train_x, train_y, validation_x, validation_y, fixed, member, kappa, center, held_out_x, held_out_y };
             const auto& a = b.arrays;
             const std::size_t samples = a[train_y].size(), penalised = b.inner.size() - 1;
             const std::size_t first_penalty = kind.weights == 0 ? 0 : samples;
@@ -210,8 +218,16 @@ TEST_P(Gradients, OfEveryLinearModelAreThoseOfItsValues) {
                 }
             }
             const double scale = b.dims[6] != 0 ? 1 / static_cast<double>(penalised) : 1;
-            const value f = [&](const vec&, const vec& theta) {
-                return loss(a[validation_x], a[validation_y], theta, [](std::size_t) { return 1; });
+            const value f = [&](const vec& v, const vec& theta) {
+                double squares = 0;
+                for (std::size_t i = 0; !a[kappa].empty() && i < v.size(); ++i) {
+                    const double offset = v[i] - (a[center].empty() ? 0 : a[center][i]);
+                    squares += a[kappa][0] * offset * offset;
+                }
+                return 0.5 * squares + loss(a[validation_x], a[validation_y], theta, [](std::size_t) { return 1; });
+            };
+            const value held_out = [&](const vec&, const vec& theta) {
+                return loss(a[held_out_x], a[held_out_y], theta, [](std::size_t) { return 1; });
             };
             const value g = [&](const vec& v, const vec& theta) {
                 double sum = loss(a[train_x], a[train_y], theta, [&](std::size_t i) {
@@ -232,7 +248,7 @@ TEST_P(Gradients, OfEveryLinearModelAreThoseOfItsValues) {
                 }
                 return sum;
             };
-            check<family>(b, {f, g}, random);
+            check<family>(b, {f, g, b.dims[7] > 0 ? held_out : nullptr}, random);
         }
     }
 }

@@ -6,11 +6,14 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
+#include <iterator>
 #include <set>
 #include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
+
+#include "texts.hpp"
 
 namespace {
 
@@ -41,10 +44,10 @@ std::vector<family<Real>> families() {
 }
 
 template <class Real>
-cubome::cuda_plan plan_of(const std::string& name, dims sizes, bool full = false) {
+cubome::cuda_plan plan_of(const std::string& name, dims sizes, cubome::solve_text text = cubome::solve_text::plain) {
     sizes.resize(8);
     for (const auto& f : families<Real>())
-        if (name == f.name) return f.functions->plan(sizes.data(), full);
+        if (name == f.name) return f.functions->plan(sizes.data(), text);
     return {};
 }
 
@@ -76,30 +79,31 @@ TYPED_TEST(Kernels, AreChosenByDimensions) {
         {"quadratic", {1, 1}, "tile", 32},
         {"quadratic", {64, 64}, "tile", 32},
         {"quadratic", {100, 100}, "block", 128},
-        {"linear_model", {30, 20, 10, 1, 1, 0, 0}, "tile", 32},
-        {"linear_model", {256, 256, 32, 0, 1, 0, 0}, "block", 128},
+        {"linear_model", {30, 20, 10, 1, 1, 0, 0, 0}, "tile", 32},
+        {"linear_model", {256, 256, 32, 0, 1, 0, 0, 0}, "block", 128},
     };
     for (const row& r : rows) {
-        for (const bool full : {false, true}) {
-            const auto plan = plan_of<TypeParam>(r.family, r.sizes, full);
+        std::set<const void*> kernels;
+        for (const auto text : all_texts) {
+            const auto plan = plan_of<TypeParam>(r.family, r.sizes, text);
             SCOPED_TRACE(std::string(r.family) + " " + testing::PrintToString(r.sizes));
             EXPECT_STREQ(plan.mapping, r.mapping);
             EXPECT_EQ(plan.lanes, r.lanes);
             EXPECT_EQ(plan.threads_per_block % 32, 0);
             EXPECT_NE(plan.kernel, nullptr);
-            EXPECT_NE(plan.kernel, plan_of<TypeParam>(r.family, r.sizes, !full).kernel);
+            EXPECT_TRUE(kernels.insert(plan.kernel).second);
         }
     }
 }
 
 TYPED_TEST(Kernels, ShareMemoryWithinWhatABlockCanHave) {
     for (const std::int64_t n : {1, 3, 8, 16, 31, 32, 33, 64, 65, 100, 1000, 100000}) {
-        for (const bool full : {false, true}) {
+        for (const auto text : all_texts) {
             for (const auto& [name, sizes] :
                  {std::pair<std::string, dims>("coreset", {n, n}), std::pair<std::string, dims>("quadratic", {n, n}),
-                  std::pair<std::string, dims>("linear_model", {n, n, n + 1, 1, 1, 0, 0})}) {
+                  std::pair<std::string, dims>("linear_model", {n, n, n + 1, 1, 1, 0, 0, 0})}) {
                 SCOPED_TRACE(name + " " + std::to_string(n));
-                const auto plan = plan_of<TypeParam>(name, sizes, full);
+                const auto plan = plan_of<TypeParam>(name, sizes, text);
                 // What a block can have on every device since compute capability 8.0, where it is asked for.
                 EXPECT_LE(plan.shared_bytes, 99u * 1024);
                 EXPECT_GE(plan.shared_bytes,
@@ -117,13 +121,13 @@ TYPED_TEST(Kernels, AreAllReached) {
         for (std::int64_t n = 1; n < 70; ++n) {
             for (std::int64_t m = 1; m < 70; ++m) {
                 const std::int64_t sizes[8] = {n, m, 3, 1, 1, 0, 0, 0};
-                for (const bool full : {false, true}) kernels.insert(f.functions->plan(sizes, full).kernel);
+                for (const auto text : all_texts) kernels.insert(f.functions->plan(sizes, text).kernel);
             }
         }
     }
-    // coreset 4, minimax 1, degenerate 1, quadratic 5, linear_model 2, each plain and full; the budgets' table names
+    // coreset 4, minimax 1, degenerate 1, quadratic 5, linear_model 2, each in every text; the budgets' table names
     // them.
-    EXPECT_EQ(kernels.size(), 2u * 13);
+    EXPECT_EQ(kernels.size(), std::size(all_texts) * 13);
 }
 
 }  // namespace

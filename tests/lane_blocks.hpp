@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -79,11 +80,11 @@ inline std::vector<double> array_values(const std::string& name, index rows, ind
         }
     } else if (name == "C" || name == "K") {
         for (double& x : values) x /= std::sqrt(rows);
-    } else if (name == "train_x" || name == "validation_x") {
+    } else if (name == "train_x" || name == "validation_x" || name == "held_out_x") {
         for (index i = 0; i < rows; ++i) at(i, columns - 1) = 1;
-    } else if (name == "train_y" || name == "validation_y") {
+    } else if (name == "train_y" || name == "validation_y" || name == "held_out_y") {
         for (double& x : values) x = x < 0 ? -1 : 1;
-    } else if (name == "penalty" || name == "weight") {
+    } else if (name == "penalty" || name == "weight" || name == "outer_penalty") {
         for (double& x : values) x = 0.1 + 0.05 * x;
     } else if (name == "group") {  // one feature in so many belongs to no group
         for (double& x : values) x = static_cast<double>(random.integer(0, dims[5]));
@@ -93,7 +94,9 @@ inline std::vector<double> array_values(const std::string& name, index rows, ind
 
 /// @param given how probable it is that an array that may be left out is given
 template <class Family, class Real>
-block<Real> make_block(const std::vector<std::int64_t>& dims, bool full, double given, generator& random) {
+block<Real> make_block(const std::vector<std::int64_t>& dims, cubome::solve_text text, double given,
+                       generator& random) {
+    const bool full = text == cubome::solve_text::full;
     block<Real> result;
     for (std::size_t d = 0; d < dims.size(); ++d) result.dims[d] = dims[d];
     cubome::arena nowhere(nullptr);
@@ -134,10 +137,18 @@ block<Real> make_block(const std::vector<std::int64_t>& dims, bool full, double 
     o.refine_steps = 2;
     o.wants_refined = true;
     o.barrier = random.coin(0.5) ? cubome::barrier_form::gradient_norm : cubome::barrier_form::value_gap;
+    const bool is_automatic = text == cubome::solve_text::plain_automatic || (full && random.coin(0.5));
+    o.steps = is_automatic ? cubome::step_rule::automatic : cubome::step_rule::fixed;
+    if (is_automatic) {
+        p.outer_momentum = Real(0.9);
+        o.has_outer_momentum = true;
+    }
     if (full) {
         p.outer_schedule = Real(0.5);
         p.outer_momentum = Real(0.9);
         p.inner_momentum = Real(0.5);
+        p.rel_tol_stationarity = Real(1e-9);
+        o.has_relative_tolerance = true;
         o.has_schedule = true;
         o.has_outer_momentum = true;
         o.has_inner_momentum = true;
@@ -145,7 +156,10 @@ block<Real> make_block(const std::vector<std::int64_t>& dims, bool full, double 
         o.has_box = true;
         o.box = random.coin(0.5) ? cubome::box_rule::free_set : cubome::box_rule::clip;
         o.wants_best = true;
+        o.wants_curvature = true;
         o.trace_interval = 1;
+        if constexpr (std::is_same_v<Family, cubome::problems::linear_model_family>)
+            o.wants_held_out = o.traces_held_out = dims[7] > 0;
     }
     return result;
 }
@@ -170,9 +184,12 @@ struct host {
     Real iteration_number(std::int64_t step) const { return static_cast<Real>(step + 1); }
     std::int64_t first_step() const { return 0; }
     bool pauses(std::int64_t) const { return false; }
+    bool is_fresh(std::int64_t step) const { return step == 0; }
+    bool is_due(std::int64_t step) const { return step % cubome::measuring_interval == 0; }
     void stopped(bool, std::int64_t step) { to.iterations.push_back(step); }
     void found_best(bool, std::int64_t step) { to.iterations.push_back(step); }
     void trace(const cubome::evaluation<Real>& e, bool, std::int64_t) { to.add(e); }
+    void trace_held_out(Real x, bool, std::int64_t) { to.numbers.push_back(x); }
 };
 
 template <class Real>
@@ -182,12 +199,13 @@ struct result {
 };
 
 /// Solves one block on the lanes of a model: `lane_threads` or `calling_thread`.
-template <class Family, bool Full, class Lanes, class Real = typename Lanes::group::real>
+template <class Family, cubome::solve_text Text, class Lanes, class Real = typename Lanes::group::real>
 result<Real> solve(Lanes& lanes, const block<Real>& b) {
     using group = typename Lanes::group;
     using problem_type = typename problem_on<Family, group>::type;
-    using solver_type = cubome::bome_solver<group, problem_type, Full>;
+    using solver_type = cubome::bome_solver<group, problem_type, Text>;
     using memory_type = typename solver_type::memory;
+    constexpr bool is_full = Text == cubome::solve_text::full;
     struct alignas(cubome::workspace_alignment) piece {
         std::byte bytes[cubome::workspace_alignment] = {};
     };
@@ -216,7 +234,7 @@ result<Real> solve(Lanes& lanes, const block<Real>& b) {
     });
     copy(w.outer, b.outer);
     copy(w.inner, b.inner);
-    if constexpr (Full) {
+    if constexpr (is_full) {
         copy(w.outer_lower, b.outer_lower);
         copy(w.outer_upper, b.outer_upper);
         copy(w.inner_lower, b.inner_lower);
@@ -241,16 +259,24 @@ result<Real> solve(Lanes& lanes, const block<Real>& b) {
         progress.start_failed = !progress.active;
         progress.update_failed = false;
         progress.cancelled = false;
+        progress.no_curvature = false;
         progress.last_multiplier = b.parameters.eta;
+        progress.first_stationarity = 0;
+        progress.steps = {0, 0, 0, false};
         progress.best_kkt = std::numeric_limits<Real>::infinity();
-        mine.add(cubome::iterate<Full>(solver, b.parameters, b.options, progress, asked));
+        mine.add(cubome::iterate<Text>(solver, b.options, progress, asked));
         if (b.options.wants_refined) {
             const auto refined = solver.refine();
             for (Real x : {refined.outer_value, refined.q.gap, refined.q.magnitude}) mine.numbers.push_back(x);
         }
-        mine.numbers.push_back(progress.last_multiplier);
-        if (Full) mine.numbers.push_back(progress.best_kkt);
-        for (bool x : {progress.active, progress.start_failed, progress.update_failed}) mine.iterations.push_back(x);
+        const auto& steps = progress.steps;
+        for (Real x : {progress.last_multiplier, steps.inner_curvature, steps.outer_curvature, steps.travelled})
+            mine.numbers.push_back(x);
+        // Of a problem without an iterate that counts it is infinite.
+        if (is_full) mine.numbers.push_back(std::min(progress.best_kkt, std::numeric_limits<Real>::max()));
+        for (bool x :
+             {progress.active, progress.start_failed, progress.update_failed, progress.no_curvature, steps.is_measured})
+            mine.iterations.push_back(x);
         found.reports[std::size_t(g.rank())] = std::move(mine);
     });
 
@@ -260,9 +286,13 @@ result<Real> solve(Lanes& lanes, const block<Real>& b) {
     };
     keep(w.outer);
     keep(w.inner);
-    if constexpr (Full) {
+    if constexpr (Text != cubome::solve_text::plain) {
         keep(w.outer_velocity);
         keep(w.inner_velocity);
+        keep(w.inner_probe);
+        keep(w.outer_probe);
+    }
+    if constexpr (is_full) {
         keep(w.kept_descent_velocity);
         keep(w.best_outer);
         keep(w.best_inner);
@@ -298,8 +328,14 @@ std::vector<std::int64_t> random_dims(index low, index high, generator& random) 
 inline std::vector<std::int64_t> random_linear_dims(linear_kind kind, index low, index high, generator& random) {
     const std::int64_t features = random.integer(low, high);
     const std::int64_t groups = kind.penalty == 2 ? random.integer(1, features - 1) : 0;
-    return {random.integer(low, high), random.integer(low, high), features, kind.weights, kind.penalty, groups,
-            random.coin(0.5) ? 1 : 0};
+    return {random.integer(low, high),
+            random.integer(low, high),
+            features,
+            kind.weights,
+            kind.penalty,
+            groups,
+            random.coin(0.5) ? 1 : 0,
+            random.coin(0.5) ? random.integer(low, high) : 0};
 }
 
 }  // namespace lane_blocks

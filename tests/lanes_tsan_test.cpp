@@ -25,15 +25,15 @@ threads& lanes() {
 int blocks_per_kind() {
     const char* text = std::getenv("CUBOME_LANE_BLOCKS");
     const int number = text == nullptr ? 600 : std::atoi(text);
-    return std::max(2, (number + 11) / 12);
+    return std::max(3, (number + 11) / 12);
 }
 
-template <class Family, bool Full>
+template <class Family, cubome::solve_text Text>
 void compare(const std::vector<std::int64_t>& dims, generator& random) {
-    const auto b = make_block<Family, float>(dims, Full, 0.75, random);
+    const auto b = make_block<Family, float>(dims, Text, 0.75, random);
     one_thread serial;
-    const auto expected = solve<Family, Full>(serial, b);
-    const auto found = solve<Family, Full>(lanes(), b);
+    const auto expected = solve<Family, Text>(serial, b);
+    const auto found = solve<Family, Text>(lanes(), b);
     ASSERT_TRUE(are_finite(expected.state));
     ASSERT_TRUE(are_finite(expected.reports[0].numbers));
     ASSERT_TRUE(have_equal_bits(found.state, expected.state));
@@ -50,10 +50,12 @@ void compare_many(std::uint64_t seed, Dims&& dims) {
     for (int b = 0; b < blocks_per_kind() && !testing::Test::HasFatalFailure(); ++b) {
         const std::vector<std::int64_t> these = dims(random);
         SCOPED_TRACE("block " + std::to_string(b));
-        if (b % 2 == 0)
-            compare<Family, false>(these, random);
+        if (b % 3 == 0)
+            compare<Family, cubome::solve_text::plain>(these, random);
+        else if (b % 3 == 1)
+            compare<Family, cubome::solve_text::plain_automatic>(these, random);
         else
-            compare<Family, true>(these, random);
+            compare<Family, cubome::solve_text::full>(these, random);
     }
 }
 

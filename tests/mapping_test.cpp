@@ -29,6 +29,7 @@
 #include "cubome/problems/linear_model.hpp"
 #include "cubome/problems/minimax.hpp"
 #include "cubome/problems/quadratic.hpp"
+#include "texts.hpp"
 
 namespace {
 
@@ -39,7 +40,7 @@ constexpr instruction_set all_sets[] = {instruction_set::baseline, instruction_s
 
 /// The dimensions of a linear model, as its runner takes them.
 std::vector<std::int64_t> linear_dims(std::int64_t num_train, std::int64_t num_validation, std::int64_t num_features) {
-    return {num_train, num_validation, num_features, 1, 1, 0, 0};
+    return {num_train, num_validation, num_features, 1, 1, 0, 0, 0};
 }
 
 /// A family in one precision: its shipped runner, and what this file's own instantiation says about it.
@@ -48,7 +49,7 @@ struct family {
     const char* name;
     const cubome::problem_runner<Real>* runner;
     cpu_mapping (*choose)(const std::int64_t* dims);
-    cubome::cpu_plan (*run_time_plan)(const std::int64_t* dims, bool full) noexcept;
+    cubome::cpu_plan (*run_time_plan)(const std::int64_t* dims, cubome::solve_text text) noexcept;
 };
 
 template <class Real, class Family>
@@ -102,7 +103,7 @@ struct precision_names {
 using precisions = testing::Types<float, double>;
 TYPED_TEST_SUITE(mapping_test, precisions, precision_names);
 
-/// `expected` by the shipped library, for each instruction set that it has and both texts, and by the choice itself.
+/// `expected` by the shipped library, for each instruction set that it has and every text, and by the choice itself.
 template <class Real>
 void expect_mapping(const family<Real>& f, const std::vector<std::int64_t>& dims, const std::string& expected) {
     SCOPED_TRACE(f.name + spell(dims));
@@ -113,8 +114,8 @@ void expect_mapping(const family<Real>& f, const std::vector<std::int64_t>& dims
         if (functions == nullptr) continue;
         SCOPED_TRACE(to_string(which));
         ++num_sets;
-        for (const bool full : {false, true}) {
-            const cubome::cpu_plan plan = functions->plan(dims.data(), full);
+        for (const auto text : all_texts) {
+            const cubome::cpu_plan plan = functions->plan(dims.data(), text);
             EXPECT_EQ(plan.mapping, expected);
             if (expected == "thread") {
                 EXPECT_EQ(plan.problems_at_once, 1);
@@ -191,7 +192,7 @@ TYPED_TEST(mapping_test, neither_batch_size_nor_threads_nor_what_is_asked_for_ch
                     settings.outer_steps = 1;
                     settings.inner_steps = 1;
                     settings.refine_steps = 0;
-                    settings.outer_momentum = full ? real(0.5) : real(0);
+                    settings.inner_momentum = full ? real(0.5) : real(0);
                     cubome::execution execution;
                     execution.where = cubome::backend::cpu;
                     execution.num_threads = num_threads;
@@ -213,9 +214,9 @@ TYPED_TEST(mapping_test, the_variants_with_constant_extents_are_the_ones_that_ru
         // Of the same target as this file, without flags: the baseline.
         const auto* functions = f.runner->cpu[static_cast<int>(instruction_set::baseline)];
         ASSERT_NE(functions, nullptr);
-        for (const bool full : {false, true}) {
-            const cubome::cpu_plan shipped = functions->plan(dims.data(), full);
-            const cubome::cpu_plan run_time = f.run_time_plan(dims.data(), full);
+        for (const auto text : all_texts) {
+            const cubome::cpu_plan shipped = functions->plan(dims.data(), text);
+            const cubome::cpu_plan run_time = f.run_time_plan(dims.data(), text);
             EXPECT_STREQ(shipped.mapping, run_time.mapping);
             if (is_constant) {
                 EXPECT_LT(shipped.workspace_bytes, run_time.workspace_bytes);
@@ -229,10 +230,10 @@ TYPED_TEST(mapping_test, the_variants_with_constant_extents_are_the_ones_that_ru
             if (functions == nullptr || !is_constant) continue;
             std::vector<std::int64_t> next = dims;
             next[0] += 1;
-            const std::string same = functions->plan(dims.data(), true).mapping;
-            if (functions->plan(next.data(), true).mapping != same) continue;
-            EXPECT_LT(functions->plan(dims.data(), true).workspace_bytes,
-                      functions->plan(next.data(), true).workspace_bytes)
+            const std::string same = functions->plan(dims.data(), cubome::solve_text::full).mapping;
+            if (functions->plan(next.data(), cubome::solve_text::full).mapping != same) continue;
+            EXPECT_LT(functions->plan(dims.data(), cubome::solve_text::full).workspace_bytes,
+                      functions->plan(next.data(), cubome::solve_text::full).workspace_bytes)
                 << to_string(which);
         }
     };
@@ -253,8 +254,7 @@ TYPED_TEST(mapping_test, a_pack_of_the_smallest_constant_problem_needs_no_worksp
     for (const instruction_set which : all_sets) {
         const auto* functions = coreset<TypeParam>().runner->cpu[static_cast<int>(which)];
         if (functions == nullptr) continue;
-        EXPECT_EQ(functions->plan(dims, false).workspace_bytes, 0u);
-        EXPECT_EQ(functions->plan(dims, true).workspace_bytes, 0u);
+        for (const auto text : all_texts) EXPECT_EQ(functions->plan(dims, text).workspace_bytes, 0u);
     }
 }
 

@@ -80,12 +80,16 @@ public:
     void add(double value) { values_.push_back(value); }
 
     /// double: every one ≤ 1e-10. float: all but one in a thousand ≤ 1e-4.
+    ///
+    /// @param slack what the limits are multiplied by
+    /// @param share of the problems that may be beyond them; −1, that
     template <class Real>
-    void expect_small(const std::string& name) {
+    void expect_small(const std::string& name, double slack = 1, double share = -1) {
         constexpr bool is_double = std::is_same<Real, double>::value;
-        const double limit = is_double ? 1e-10 : 1e-4;
+        const double limit = slack * (is_double ? 1e-10 : 1e-4);
         std::sort(values_.begin(), values_.end());
-        const std::size_t outliers = is_double ? 0 : values_.size() / 1000;
+        if (share < 0) share = is_double ? 0 : 0.001;
+        const auto outliers = static_cast<std::size_t>(share * static_cast<double>(values_.size()));
         const double largest = values_[values_.size() - 1 - outliers];
         EXPECT_LE(largest, limit) << name << ", over " << values_.size() << " problems";
 #ifdef CUBOME_ORACLE_TEST_REPORT
@@ -102,15 +106,15 @@ struct comparison {
     std::int64_t num_problems = 0;
 
     template <class Real>
-    void expect_small() {
-        outer.expect_small<Real>("v");
-        inner.expect_small<Real>("theta");
-        outer_value.expect_small<Real>("f");
-        gap.expect_small<Real>("gap");
-        stationarity.expect_small<Real>("stationarity");
-        multiplier.expect_small<Real>("multiplier");
-        refined_outer_value.expect_small<Real>("refined f");
-        refined_gap.expect_small<Real>("refined gap");
+    void expect_small(double slack = 1, double share = -1) {
+        outer.expect_small<Real>("v", slack, share);
+        inner.expect_small<Real>("theta", slack, share);
+        outer_value.expect_small<Real>("f", slack, share);
+        gap.expect_small<Real>("gap", slack, share);
+        stationarity.expect_small<Real>("stationarity", slack, share);
+        multiplier.expect_small<Real>("multiplier", slack, share);
+        refined_outer_value.expect_small<Real>("refined f", slack, share);
+        refined_gap.expect_small<Real>("refined gap", slack, share);
     }
 };
 
@@ -139,7 +143,10 @@ void compare(batch numbers, comparison& result) {
                                                   std::max(1.0, std::abs(expected.refined_f))));
         result.refined_gap.add(
             difference(library.refined_gap[at], expected.refined_gap, std::max(1.0, std::abs(expected.refined_gap))));
-        EXPECT_EQ(library.iterations[at], expected.iterations) << "problem " << i;
+        // Where measured steps let a problem overflow is a matter of digits that float has not.
+        if (std::is_same<Real, double>::value || settings.steps == cubome::step_rule::fixed) {
+            EXPECT_EQ(library.iterations[at], expected.iterations) << "problem " << i;
+        }
         if (std::is_same<Real, double>::value) {
             EXPECT_EQ(library.outcome[at], expected.outcome)
                 << "problem " << i << ": " << cubome::to_string(library.outcome[at]) << ", oracle "
@@ -156,24 +163,44 @@ std::uint64_t seed_of(const std::string& name) {
     return hash;
 }
 
-/// `num_problems` problems of these shapes for each variation, in batches of odd sizes.
+template <class Real>
+constexpr double slack_of_measured_steps = std::is_same<Real, double>::value ? 1e4 : 100;
+
+/// `num_problems` problems of these shapes for a variation, in batches of odd sizes.
+template <class Real>
+comparison compare_variation(const std::vector<shape>& shapes, std::int64_t num_problems, variation kind,
+                             const std::string& name) {
+    generator random(seed_of(name) + static_cast<std::uint64_t>(shapes[0].outer_dim()) * 1000 + shapes.size());
+    const auto num_batches = std::max<std::int64_t>(8, static_cast<std::int64_t>(shapes.size()));
+    comparison result;
+    for (std::int64_t i = 0; i < num_batches; ++i) {
+        const shape& shape = shapes[static_cast<std::size_t>(i) % shapes.size()];
+        SCOPED_TRACE("batch " + std::to_string(i));
+        batch numbers = random_batch(random, shape, num_problems / num_batches + 1 + i % 4, kind);
+        numbers.settings.outer_steps = 10;  // before rounding errors have grown
+        compare<Real>(std::move(numbers), result);
+    }
+    EXPECT_GE(result.num_problems, num_problems);
+#ifdef CUBOME_ORACLE_TEST_REPORT
+    std::printf("  %s\n", name.c_str());
+#endif
+    return result;
+}
+
+/// The same for each variation that the family can have.
 template <class Real>
 void compare_all_variations(const std::vector<shape>& shapes, std::int64_t num_problems) {
-    for (const auto& [kind, name] : random_problems::all_variations()) {
+    for (const auto& [kind, name] : random_problems::fixed_variations()) {
         SCOPED_TRACE(name);
-        generator random(seed_of(name) + static_cast<std::uint64_t>(shapes[0].outer_dim()) * 1000 + shapes.size());
-        const auto num_batches = std::max<std::int64_t>(8, static_cast<std::int64_t>(shapes.size()));
-        comparison result;
-        for (std::int64_t i = 0; i < num_batches; ++i) {
-            const shape& shape = shapes[static_cast<std::size_t>(i) % shapes.size()];
-            SCOPED_TRACE("batch " + std::to_string(i));
-            compare<Real>(random_batch(random, shape, num_problems / num_batches + 1 + i % 4, kind), result);
-        }
-        EXPECT_GE(result.num_problems, num_problems);
-#ifdef CUBOME_ORACLE_TEST_REPORT
-        std::printf("  %s\n", name.c_str());
-#endif
-        result.template expect_small<Real>();
+        compare_variation<Real>(shapes, num_problems, kind, name).template expect_small<Real>();
+        if (testing::Test::HasFatalFailure()) return;
+    }
+    if (shapes[0].family == random_problems::family::minimax) return;
+    for (const auto& [kind, name] : random_problems::automatic_variations()) {
+        SCOPED_TRACE(name);
+        constexpr bool is_double = std::is_same<Real, double>::value;
+        compare_variation<Real>(shapes, num_problems, kind, name)
+            .template expect_small<Real>(slack_of_measured_steps<Real>, is_double ? 0 : 0.15);
         if (testing::Test::HasFatalFailure()) return;
     }
 }
@@ -315,6 +342,81 @@ TYPED_TEST(oracle_test, averaging_the_penalties_of_no_feature_is_no_penalty) {
     }
 }
 
+TYPED_TEST(oracle_test, the_held_out_metric_is_that_of_the_returned_iterate_and_along_the_trace) {
+    generator random(13);
+    for (const auto kind : random_problems::one_of_each_text) {
+        SCOPED_TRACE(static_cast<int>(kind));
+        cubome::linear_model_options options;
+        options.weights = cubome::sample_weights::sigmoid;
+        options.num_held_out = 17;
+        batch numbers = random_batch(random, random_problems::linear_model(9, 5, 4, options), 40, kind);
+        numbers.settings.trace_interval = 3;
+        numbers.settings.outer_steps = 7;
+        numbers.round_to<TypeParam>();
+        library_batch<TypeParam> library(numbers);
+        constexpr std::int64_t rows = 3;
+        std::vector<TypeParam> held_out(40, -1), trace(40 * rows, -1);
+        auto report = library.report();
+        report.held_out = cubome::per_problem(held_out.data(), 40);
+        report.trace_held_out = cubome::per_problem(trace.data(), 40, rows);
+        library.solve_with(report);
+        for (std::int64_t i = 0; i < 40; ++i) {
+            const auto problem = numbers.oracle_problem(i);
+            const auto& model = static_cast<const oracle::linear_model&>(*problem);
+            const auto at = static_cast<std::size_t>(i);
+            const double tolerance = 20 * std::numeric_limits<TypeParam>::epsilon();
+            const double expected = model.held_out(library.inner_of(i));
+            EXPECT_NEAR(held_out[at], expected, tolerance * std::max(1.0, expected)) << i;
+            const double at_start = model.held_out(numbers.oracle_start(i).theta);
+            EXPECT_NEAR(trace[at * rows], at_start, tolerance * std::max(1.0, at_start)) << i;
+            // Of the rows between, which move, the last but one step is not the end.
+            EXPECT_NE(trace[at * rows + 2], trace[at * rows]) << i;
+        }
+    }
+}
+
+TYPED_TEST(oracle_test, curvature_is_measured_again_on_the_way) {
+    generator random(15);
+    cubome::linear_model_options options;
+    options.regularizer = cubome::penalty::per_feature;
+    for (const shape& s : {random_problems::quadratic(8, 8), random_problems::degenerate(),
+                           random_problems::linear_model(9, 5, 4, options)}) {
+        comparison result;
+        batch numbers = random_batch(random, s, 500, variation::automatic);
+        ASSERT_GT(numbers.settings.outer_steps, 32);
+        compare<TypeParam>(numbers, result);
+        // By then rounding errors have grown, of some problems beyond all bounds.
+        constexpr double slack = slack_of_measured_steps<TypeParam>;
+        constexpr double share = std::is_same<TypeParam, double>::value ? 0.05 : 0.2;
+        result.outer.template expect_small<TypeParam>("v", slack, share);
+        result.inner.template expect_small<TypeParam>("theta", slack, share);
+        result.gap.template expect_small<TypeParam>("gap", slack, share);
+    }
+}
+
+TYPED_TEST(oracle_test, relative_tolerances_are_in_units_of_the_first_stationarity_and_of_f) {
+    generator random(14);
+    for (const bool is_of_gap : {false, true}) {
+        for (const auto kind : {variation::plain, variation::automatic}) {
+            SCOPED_TRACE(std::string(is_of_gap ? "gap" : "stationarity") + ", " +
+                         std::to_string(static_cast<int>(kind)));
+            batch numbers = random_batch(random, random_problems::quadratic(3, 5), 300, kind);
+            numbers.settings.outer_steps = 40;
+            auto& tolerance = is_of_gap ? numbers.settings.rel_tol_gap : numbers.settings.rel_tol_stationarity;
+            tolerance = {is_of_gap ? 0.05 : 0.3};
+            comparison result;
+            // Whether a problem converges in an iteration or in the next one is a matter of digits that float has not.
+            if (std::is_same<TypeParam, double>::value || kind == variation::plain) compare<TypeParam>(numbers, result);
+            library_batch<TypeParam> library(numbers.round_to<TypeParam>());
+            library.solve();
+            const auto converged =
+                std::count(library.outcome.begin(), library.outcome.end(), cubome::outcome::converged);
+            EXPECT_GT(converged, 30);
+            EXPECT_LT(converged, 300);
+        }
+    }
+}
+
 TYPED_TEST(oracle_test, a_clipped_weight_that_sits_on_0_or_1_still_moves) {
     cubome::linear_model_options options;
     options.weights = cubome::sample_weights::clip;
@@ -397,7 +499,7 @@ void compare_poisoned(const std::vector<double>& values, int most, std::uint64_t
     std::int64_t num_non_finite = 0, num_finite = 0;
     for (const shape& shape : small_shapes()) {
         SCOPED_TRACE(name_of(shape));
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             SCOPED_TRACE(name);
             batch numbers = random_batch(random, shape, 61, kind, 0.0);
             std::vector<bool> is_poisoned;
@@ -450,7 +552,7 @@ TYPED_TEST(oracle_test, a_nan_is_never_reported_as_a_number) {
     generator random(23);
     std::int64_t num_nan = 0;
     for (const shape& shape : small_shapes()) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             SCOPED_TRACE(name_of(shape) + ", " + name);
             batch numbers = random_batch(random, shape, 20, kind, 0.0);
             for (std::int64_t i = 0; i < numbers.num_problems; ++i) {
@@ -545,7 +647,7 @@ TYPED_TEST(oracle_test, a_descent_that_goes_up_is_reported_as_diverged) {
     endings result;
     for (const shape& shape : {random_problems::quadratic(8, 8), random_problems::quadratic(2, 3),
                                random_problems::coreset(4, 2), random_problems::degenerate()}) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             if (kind == variation::free_set_box || kind == variation::clip_box || kind == variation::everything)
                 continue;
             batch numbers = random_batch(random, shape, 60, kind);
@@ -594,7 +696,7 @@ TEST(oracle_test_in_double, an_outer_loop_that_blows_up_stops_where_the_oracle_s
     result.compares_quantities = false;  // f and the sums pass the largest number together, rounding decides
     for (const shape& shape : {random_problems::quadratic(8, 8), random_problems::quadratic(3, 2),
                                random_problems::coreset(4, 2), random_problems::degenerate()}) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             if (kind == variation::free_set_box || kind == variation::clip_box || kind == variation::everything)
                 continue;
             batch numbers = random_batch(random, shape, 30, kind);
@@ -618,7 +720,7 @@ TYPED_TEST(oracle_test, tolerances_end_a_solve_in_the_same_iteration) {
     endings result;
     for (const shape& shape : small_shapes()) {
         if (shape.family == random_problems::family::minimax) continue;  // circles, and converges to nothing
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             batch numbers = random_batch(random, shape, 40, kind);
             numbers.settings.outer_steps = 150;
             numbers.settings.refine_steps = random.coin(0.5) ? -1 : 2;
@@ -669,7 +771,7 @@ TYPED_TEST(oracle_test, the_best_iterate_is_the_oracles) {
     differences outer, inner, kkt;
     std::int64_t num_problems = 0, num_equal = 0, num_inside = 0;
     for (const shape& shape : small_shapes()) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             SCOPED_TRACE(name_of(shape) + ", " + name);
             batch numbers = random_batch(random, shape, 40, kind);
             numbers.settings.outer_steps = 30;
@@ -724,7 +826,7 @@ TYPED_TEST(oracle_test, the_trace_is_the_oracles) {
     generator random(61);
     comparison result;
     for (const shape& shape : small_shapes()) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             SCOPED_TRACE(name_of(shape) + ", " + name);
             batch numbers = random_batch(random, shape, 12, kind);
             numbers.settings.trace_interval = random.any_of<std::int64_t>({1, 2, 3, 5, 7, 10, 11, 100});
@@ -778,7 +880,7 @@ TYPED_TEST(oracle_test, a_solve_in_parts_follows_the_oracles_solve_in_one) {
     generator random(81);
     differences outer, inner, multiplier_error, kkt;
     for (const shape& shape : small_shapes()) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        for (const auto& [kind, name] : random_problems::fixed_variations()) {
             SCOPED_TRACE(name_of(shape) + ", " + name);
             batch numbers = random_batch(random, shape, 20, kind);
             numbers.round_to<Real>();

@@ -122,16 +122,18 @@ using number = std::vector<double>;
 struct batch_settings {
     std::int64_t outer_steps = 10, inner_steps = 10, refine_steps = -1, trace_interval = 0;
     cubome::barrier_form barrier = cubome::barrier_form::gradient_norm;
+    cubome::step_rule steps = cubome::step_rule::fixed;
     cubome::box_rule box = cubome::box_rule::free_set;
     bool inner_momentum_reset = true;
     number outer_step_size{0.05}, inner_step_size{0.05}, descent_step_size{0.05};
     number outer_schedule{0}, inner_schedule{0}, outer_momentum{0}, inner_momentum{0};
-    number eta{0.5}, epsilon{1e-8}, tol_stationarity{0}, tol_gap{0};
+    number eta{0.5}, epsilon{1e-8}, tol_stationarity{0}, tol_gap{0}, rel_tol_stationarity{0}, rel_tol_gap{0};
 
     template <class Function>
     void for_each_number(Function function) {
-        for (number* x : {&outer_step_size, &inner_step_size, &descent_step_size, &outer_schedule, &inner_schedule,
-                          &outer_momentum, &inner_momentum, &eta, &epsilon, &tol_stationarity, &tol_gap}) {
+        for (number* x :
+             {&outer_step_size, &inner_step_size, &descent_step_size, &outer_schedule, &inner_schedule, &outer_momentum,
+              &inner_momentum, &eta, &epsilon, &tol_stationarity, &tol_gap, &rel_tol_stationarity, &rel_tol_gap}) {
             function(*x);
         }
     }
@@ -253,6 +255,10 @@ inline std::unique_ptr<oracle::problem> batch::oracle_problem(std::int64_t i) co
             p->validation_y = of("validation_y", i);
             p->penalty = of("penalty", i);
             p->group = of("group", i);
+            p->outer_penalty = of("outer_penalty", i);
+            p->outer_center = of("outer_center", i);
+            p->held_out_x = of("held_out_x", i);
+            p->held_out_y = of("held_out_y", i);
             result = std::move(p);
             break;
         }
@@ -274,6 +280,7 @@ inline oracle::settings batch::oracle_settings(std::int64_t i) const {
     result.refine_steps = settings.refine_steps;
     result.trace_interval = settings.trace_interval;
     result.barrier = settings.barrier;
+    result.steps = settings.steps;
     result.box = settings.box;
     result.inner_momentum_reset = settings.inner_momentum_reset;
     result.outer_step_size = at(settings.outer_step_size);
@@ -287,6 +294,8 @@ inline oracle::settings batch::oracle_settings(std::int64_t i) const {
     result.epsilon = at(settings.epsilon);
     result.tol_stationarity = at(settings.tol_stationarity);
     result.tol_gap = at(settings.tol_gap);
+    result.rel_tol_stationarity = at(settings.rel_tol_stationarity);
+    result.rel_tol_gap = at(settings.rel_tol_gap);
     result.machine_epsilon = machine_epsilon;
     return result;
 }
@@ -325,22 +334,31 @@ public:
         settings.barrier = s.barrier;
         settings.box = s.box;
         settings.inner_momentum_reset = s.inner_momentum_reset;
-        settings.outer_step_size = make_setting(s.outer_step_size);
-        settings.inner_step_size = make_setting(s.inner_step_size);
-        settings.descent_step_size = make_setting(s.descent_step_size);
-        settings.outer_schedule = make_setting(s.outer_schedule);
-        settings.inner_schedule = make_setting(s.inner_schedule);
+        settings.steps = s.steps;
+        if (s.steps == cubome::step_rule::fixed) {
+            settings.outer_step_size = make_setting(s.outer_step_size);
+            settings.inner_step_size = make_setting(s.inner_step_size);
+            settings.descent_step_size = make_setting(s.descent_step_size);
+            settings.outer_schedule = make_setting(s.outer_schedule);
+            settings.inner_schedule = make_setting(s.inner_schedule);
+        }
         settings.outer_momentum = make_setting(s.outer_momentum);
         settings.inner_momentum = make_setting(s.inner_momentum);
         settings.eta = make_setting(s.eta);
         settings.epsilon = make_setting(s.epsilon);
         settings.tol_stationarity = make_setting(s.tol_stationarity);
         settings.tol_gap = make_setting(s.tol_gap);
+        settings.rel_tol_stationarity = make_setting(s.rel_tol_stationarity);
+        settings.rel_tol_gap = make_setting(s.rel_tol_gap);
 
         const Real nan = std::numeric_limits<Real>::quiet_NaN();
         if (remembers) {
             iteration.assign(n, 0);
             multiplier.assign(n, nan);
+            first_stationarity.assign(n, nan);
+            step_memory.assign(n * cubome::step_memory_size, nan);
+            inner_probe.assign(inner.size(), nan);
+            outer_probe.assign(inner.size(), nan);
             outer_velocity.assign(outer.size(), nan);
             inner_velocity.assign(inner.size(), nan);
             descent_velocity.assign(inner.size(), nan);
@@ -373,6 +391,10 @@ public:
         if (remembers_) {
             result.iteration = cubome::per_problem(iteration.data(), num_problems);
             result.multiplier = cubome::per_problem(multiplier.data(), num_problems);
+            result.first_stationarity = cubome::per_problem(first_stationarity.data(), num_problems);
+            result.step_memory = cubome::per_problem(step_memory.data(), num_problems, cubome::step_memory_size);
+            result.inner_probe = cubome::per_problem(inner_probe.data(), num_problems, inner_dim);
+            result.outer_probe = cubome::per_problem(outer_probe.data(), num_problems, inner_dim);
             result.outer_velocity = cubome::per_problem(outer_velocity.data(), num_problems, outer_dim);
             result.inner_velocity = cubome::per_problem(inner_velocity.data(), num_problems, inner_dim);
             result.descent_velocity = cubome::per_problem(descent_velocity.data(), num_problems, inner_dim);
@@ -411,6 +433,13 @@ public:
         return cubome::solve(problem, settings, state(), report(), execution);
     }
 
+    /// The same with another report.
+    void solve_with(const cubome::report<Real>& report) {
+        cubome::execution execution;
+        execution.where = cubome::backend::cpu;
+        cubome::solve(problem, settings, state(), report, execution);
+    }
+
     std::vector<double> outer_of(std::int64_t i) const { return part(outer, i, outer_dim); }
     std::vector<double> inner_of(std::int64_t i) const { return part(inner, i, inner_dim); }
 
@@ -422,6 +451,7 @@ public:
     cubome::settings<Real> settings;
     std::int64_t num_problems, outer_dim, inner_dim, trace_rows = 0;
     std::vector<Real> outer, inner, multiplier, outer_velocity, inner_velocity, descent_velocity;
+    std::vector<Real> first_stationarity, step_memory, inner_probe, outer_probe;
     std::vector<Real> best_outer, best_inner, best_kkt;
     std::vector<std::int64_t> iteration, best_iteration;
     std::vector<cubome::outcome> outcome;
@@ -474,10 +504,21 @@ enum class variation {
     value_gap,
     schedules,
     per_problem_settings,
-    everything,  ///< all of it at once, the box rule and the barrier by chance
+    automatic,             ///< step_rule::automatic; where the family has no curvature, nothing
+    everything,            ///< all of it at once with fixed steps, the box rule and the barrier by chance
+    everything_automatic,  ///< the same with automatic ones
 };
 
-inline const std::vector<std::pair<variation, std::string>>& all_variations() {
+/// One variation for each instantiation of the text, and one for its other rule.
+inline constexpr variation one_of_each_text[] = {variation::plain, variation::automatic, variation::everything,
+                                                 variation::everything_automatic};
+
+inline bool is_everything(variation kind) {
+    return kind == variation::everything || kind == variation::everything_automatic;
+}
+
+/// Those of step_rule::fixed.
+inline const std::vector<std::pair<variation, std::string>>& fixed_variations() {
     static const std::vector<std::pair<variation, std::string>> result = {
         {variation::plain, "plain"},
         {variation::momentum, "momentum"},
@@ -488,6 +529,16 @@ inline const std::vector<std::pair<variation, std::string>>& all_variations() {
         {variation::schedules, "schedules"},
         {variation::per_problem_settings, "settings per problem"},
         {variation::everything, "everything"},
+    };
+    return result;
+}
+
+/// Those of step_rule::automatic, for which few trajectories can be compared but in double: of the digits of a measured
+/// curvature rounding takes a third.
+inline const std::vector<std::pair<variation, std::string>>& automatic_variations() {
+    static const std::vector<std::pair<variation, std::string>> result = {
+        {variation::automatic, "automatic steps"},
+        {variation::everything_automatic, "everything, automatic steps"},
     };
     return result;
 }
@@ -639,6 +690,15 @@ inline void add_data(batch& batch, generator& random, double sharing) {
                     return group;
                 });
             }
+            if (random.coin(0.5)) {
+                add(batch, random, sharing, "outer_penalty", 1, 0, uniforms(random, 1, 0.01, 0.5));
+                const std::int64_t dim = shape.outer_dim();
+                if (random.coin(0.5)) add(batch, random, sharing, "outer_center", dim, 0, uniforms(random, dim, -1, 1));
+            }
+            if (options.num_held_out > 0) {
+                add(batch, random, sharing, "held_out_x", options.num_held_out, inner, samples(options.num_held_out));
+                add(batch, random, sharing, "held_out_y", options.num_held_out, 0, labels(options.num_held_out));
+            }
             const std::int64_t num_weights = options.weights == cubome::sample_weights::none ? 0 : shape.num_train;
             const std::int64_t num_penalties = shape.outer_dim() - num_weights;
             const bool clips = options.weights == cubome::sample_weights::clip;
@@ -721,7 +781,7 @@ inline batch random_batch(generator& random, const shape& shape, std::int64_t nu
     result.num_problems = num_problems;
     detail::add_data(result, random, sharing);
 
-    const bool all = variation == variation::everything;
+    const bool all = is_everything(variation);
     const bool per_problem = all || variation == variation::per_problem_settings;
     batch_settings& s = result.settings;
     const auto set = [&](number& value, double low, double high) {
@@ -753,7 +813,13 @@ inline batch random_batch(generator& random, const shape& shape, std::int64_t nu
                                                                               : cubome::box_rule::free_set;
     }
     if (variation == variation::value_gap || (all && random.coin(0.5))) s.barrier = cubome::barrier_form::value_gap;
-    if (all || variation == variation::schedules) {
+    const bool is_automatic = shape.family != family::minimax &&
+                              (variation == variation::automatic || variation == variation::everything_automatic);
+    if (is_automatic) {
+        s.steps = cubome::step_rule::automatic;
+        s.outer_steps = 40;  // curvature is measured again in between
+        if (!all && random.coin(0.7)) set(s.outer_momentum, 0.3, 0.9);
+    } else if (all || variation == variation::schedules) {
         set(s.outer_schedule, 0.2, 1);
         set(s.inner_schedule, 0.2, 1);
     }

@@ -45,8 +45,7 @@ TEST(readme, its_example_finds_the_nearest_weighted_means) {
                        .bind("target", cubome::per_problem(targets.data(), n, 2));
 
     cubome::settings<float> settings;  // everything has a default
-    settings.outer_steps = 5000;       // K
-    settings.epsilon = 1e-4f;
+    settings.outer_steps = 1000;       // K
 
     std::vector<float> v(n * 4), theta(n * 2), value(n);  // v and θ: the start, overwritten by the result
     cubome::state<float> state;

@@ -95,6 +95,10 @@ std::vector<column> columns(const library_batch<Real>& b) {
     add("theta", b.inner);
     add("iteration", b.iteration);
     add("last multiplier", b.multiplier);
+    add("first stationarity", b.first_stationarity);
+    add("step memory", b.step_memory);
+    add("inner probe", b.inner_probe);
+    add("outer probe", b.outer_probe);
     add("outer velocity", b.outer_velocity);
     add("inner velocity", b.inner_velocity);
     add("descent velocity", b.descent_velocity);
@@ -313,10 +317,10 @@ TYPED_TEST(repeatability_test, no_bit_depends_on_size_position_neighbours_thread
     for (const shape& s : all_shapes()) {
         SCOPED_TRACE(spell(s));
         const std::int64_t n = is_large(s) ? 40 : 151;
-        for (const variation kind : {variation::plain, variation::everything}) {
+        for (const variation kind : random_problems::one_of_each_text) {
             batch all = random_batch(random, s, n, kind, 0.2);
             all.settings.outer_steps = is_large(s) ? 4 : 7;
-            if (kind == variation::everything) {
+            if (random_problems::is_everything(kind)) {
                 all.settings.trace_interval = 2;
                 // Some problems stop early, each somewhere else.
                 all.settings.tol_stationarity.clear();
@@ -341,8 +345,9 @@ TYPED_TEST(repeatability_test, asking_for_more_changes_no_bit_of_the_rest) {
         for (const shape& s : all_shapes()) {
             SCOPED_TRACE(std::string(to_string(set)) + " " + spell(s));
             const std::int64_t n = is_large(s) ? 20 : 67;
-            for (const variation kind : {variation::plain, variation::value_gap, variation::schedules,
-                                         variation::per_problem_settings, variation::everything}) {
+            for (const variation kind :
+                 {variation::plain, variation::value_gap, variation::schedules, variation::per_problem_settings,
+                  variation::automatic, variation::everything, variation::everything_automatic}) {
                 batch numbers = random_batch(random, s, n, kind, 0.2).template round_to<TypeParam>();
                 library_batch<TypeParam> plain(numbers);
                 solve(plain, on_cpu(set, 1));
@@ -405,6 +410,10 @@ void compare_parts(const batch& whole, const std::vector<std::int64_t>& parts, c
             next->inner = last->inner;
             next->iteration = last->iteration;
             next->multiplier = last->multiplier;
+            next->first_stationarity = last->first_stationarity;
+            next->step_memory = last->step_memory;
+            next->inner_probe = last->inner_probe;
+            next->outer_probe = last->outer_probe;
             next->outer_velocity = last->outer_velocity;
             next->inner_velocity = last->inner_velocity;
             next->descent_velocity = last->descent_velocity;
@@ -446,20 +455,27 @@ void compare_parts(const batch& whole, const std::vector<std::int64_t>& parts, c
 TYPED_TEST(repeatability_test, a_solve_in_parts_has_the_bits_of_one_in_one_piece) {
     generator random(31);
     const std::vector<std::vector<std::int64_t>> cuts = {{0, 12}, {2, 10}, {6, 6}, {10, 2}, {12, 0}, {2, 4, 0, 4, 2}};
+    // Beside and at the iteration that measures again.
+    const std::vector<std::vector<std::int64_t>> cuts_of_automatic = {{0, 36}, {30, 6}, {32, 0, 4}, {2, 32, 2}};
     const std::vector<instruction_set> sets = available_sets();
     std::size_t turn = 0;
     for (const shape& s : all_shapes()) {
-        for (const auto& [kind, name] : random_problems::all_variations()) {
+        std::vector<std::pair<variation, std::string>> kinds = random_problems::fixed_variations();
+        const auto& automatic = random_problems::automatic_variations();
+        kinds.insert(kinds.end(), automatic.begin(), automatic.end());
+        for (const auto& [kind, name] : kinds) {
             SCOPED_TRACE(spell(s) + ", " + name);
             const std::int64_t n = is_large(s) ? 9 : 45;
             batch whole = random_batch(random, s, n, kind, 0.2);
-            whole.settings.outer_steps = 12;
+            const bool is_automatic = whole.settings.steps == cubome::step_rule::automatic;
+            whole.settings.outer_steps = is_automatic ? 36 : 12;
             whole.settings.trace_interval = 2;
             if (turn % 3 == 1) {  // some converge on the way, some diverge
                 whole.settings.tol_stationarity.clear();
                 for (std::int64_t i = 0; i < n; ++i)
                     whole.settings.tol_stationarity.push_back(i % 2 == 0 ? random.uniform(0, 6) : 0);
                 whole.settings.tol_gap = {turn % 2 == 0 ? 0.0 : 10.0};
+                whole.settings.rel_tol_stationarity = {turn % 4 == 0 ? 0.0 : 0.5};
             } else if (turn % 3 == 2) {
                 whole.settings.outer_step_size.clear();
                 for (std::int64_t i = 0; i < n; ++i) whole.settings.outer_step_size.push_back(i % 4 == 0 ? 1e18 : 0.01);
@@ -467,7 +483,7 @@ TYPED_TEST(repeatability_test, a_solve_in_parts_has_the_bits_of_one_in_one_piece
             whole.round_to<TypeParam>();
             for (std::size_t k = 0; k < sets.size(); ++k) {
                 if (is_large(s) && k != turn % sets.size()) continue;
-                for (const auto& parts : cuts) {
+                for (const auto& parts : is_automatic ? cuts_of_automatic : cuts) {
                     SCOPED_TRACE(std::string(to_string(sets[k])) + ", " + std::to_string(parts.size()) +
                                  " parts, the first of " + std::to_string(parts[0]));
                     compare_parts<TypeParam>(whole, parts, on_cpu(sets[k], 1 + static_cast<int>(turn % 2)));
@@ -531,11 +547,13 @@ public:
         }
         iteration.resize(n, 0);
         best_iteration.resize(n, -77);
-        for (auto* x : {&multiplier, &best_kkt, &outer_value, &gap, &stationarity, &last_multiplier, &refined_value,
-                        &refined_gap})
+        for (auto* x : {&multiplier, &first_stationarity, &best_kkt, &outer_value, &gap, &stationarity,
+                        &last_multiplier, &refined_value, &refined_gap, &inner_curvature, &outer_curvature})
             x->resize(n, unwritten);
+        step_memory.resize(n * cubome::step_memory_size, unwritten);
         for (auto* x : {&outer_velocity, &best_outer}) x->resize(n * outer_dim, unwritten);
-        for (auto* x : {&inner_velocity, &descent_velocity, &best_inner}) x->resize(n * inner_dim, unwritten);
+        for (auto* x : {&inner_velocity, &descent_velocity, &best_inner, &inner_probe, &outer_probe})
+            x->resize(n * inner_dim, unwritten);
         for (auto* x : {&trace[0], &trace[1], &trace[2], &trace[3]}) x->resize(n * rows, unwritten);
         outcome.resize(n, static_cast<cubome::outcome>(99));
         quantity.resize(n, static_cast<cubome::quantity>(99));
@@ -555,11 +573,16 @@ public:
         settings.outer_momentum = Real(0.5);
         settings.inner_momentum = Real(0.5);
         settings.inner_momentum_reset = false;
+        settings.rel_tol_stationarity = Real(1e-12);
         cubome::state<Real> s;
         s.outer = cubome::per_problem(outer.data(), n_, outer_dim);
         s.inner = cubome::per_problem(inner.data(), n_, inner_dim);
         s.iteration = cubome::per_problem(iteration.data(), n_);
         s.multiplier = cubome::per_problem(multiplier.data(), n_);
+        s.first_stationarity = cubome::per_problem(first_stationarity.data(), n_);
+        s.step_memory = cubome::per_problem(step_memory.data(), n_, cubome::step_memory_size);
+        s.inner_probe = cubome::per_problem(inner_probe.data(), n_, inner_dim);
+        s.outer_probe = cubome::per_problem(outer_probe.data(), n_, inner_dim);
         s.outer_velocity = cubome::per_problem(outer_velocity.data(), n_, outer_dim);
         s.inner_velocity = cubome::per_problem(inner_velocity.data(), n_, inner_dim);
         s.descent_velocity = cubome::per_problem(descent_velocity.data(), n_, inner_dim);
@@ -577,6 +600,8 @@ public:
         r.multiplier = cubome::per_problem(last_multiplier.data(), n_);
         r.refined_outer_value = cubome::per_problem(refined_value.data(), n_);
         r.refined_gap = cubome::per_problem(refined_gap.data(), n_);
+        r.inner_curvature = cubome::per_problem(inner_curvature.data(), n_);
+        r.outer_curvature = cubome::per_problem(outer_curvature.data(), n_);
         r.trace_outer_value = cubome::per_problem(trace[0].data(), n_, rows);
         r.trace_gap = cubome::per_problem(trace[1].data(), n_, rows);
         r.trace_stationarity = cubome::per_problem(trace[2].data(), n_, rows);
@@ -595,6 +620,10 @@ public:
         visit_one("inner", inner, inner_dim);
         visit_one("iteration", iteration, 1);
         visit_one("multiplier", multiplier, 1);
+        visit_one("first_stationarity", first_stationarity, 1);
+        visit_one("step_memory", step_memory, cubome::step_memory_size);
+        visit_one("inner_probe", inner_probe, inner_dim);
+        visit_one("outer_probe", outer_probe, inner_dim);
         visit_one("outer_velocity", outer_velocity, outer_dim);
         visit_one("inner_velocity", inner_velocity, inner_dim);
         visit_one("descent_velocity", descent_velocity, inner_dim);
@@ -611,11 +640,14 @@ public:
         visit_one("last_multiplier", last_multiplier, 1);
         visit_one("refined_outer_value", refined_value, 1);
         visit_one("refined_gap", refined_gap, 1);
+        visit_one("inner_curvature", inner_curvature, 1);
+        visit_one("outer_curvature", outer_curvature, 1);
         for (const auto& t : trace) visit_one("trace", t, rows);
     }
 
     guarded<Real> outer, inner, multiplier, outer_velocity, inner_velocity, descent_velocity, best_outer, best_inner,
         best_kkt, outer_value, gap, stationarity, last_multiplier, refined_value, refined_gap, trace[4];
+    guarded<Real> first_stationarity, step_memory, inner_probe, outer_probe, inner_curvature, outer_curvature;
     guarded<std::int64_t> iteration, best_iteration, iterations;
     guarded<cubome::outcome> outcome;
     guarded<cubome::quantity> quantity;
@@ -708,8 +740,8 @@ TEST(large_batches, are_cut_into_chunks_that_cover_each_problem_once) {
 std::mutex ranges_mutex;
 std::vector<std::pair<std::int64_t, std::int64_t>> ranges;
 
-std::int64_t remember_range(const cubome::batch_arguments<float>&, bool, std::int64_t first, std::int64_t last,
-                            void*) noexcept {
+std::int64_t remember_range(const cubome::batch_arguments<float>&, cubome::solve_text, std::int64_t first,
+                            std::int64_t last, void*) noexcept {
     const std::lock_guard<std::mutex> lock(ranges_mutex);
     ranges.emplace_back(first, last);
     return last - first;
@@ -721,8 +753,8 @@ TEST(large_batches, are_handed_out_to_their_last_problem) {
         ranges.clear();
         const auto cut = cubome::detail::make_cpu_schedule({"pack", 32, 0}, past_33, num_threads);
         std::atomic<std::int64_t> progress{0};
-        cubome::detail::run_on_cpu(functions, cubome::batch_arguments<float>(), false, past_33, cut, nullptr,
-                                   &progress);
+        cubome::detail::run_on_cpu(functions, cubome::batch_arguments<float>(), cubome::solve_text::plain, past_33, cut,
+                                   nullptr, &progress);
         EXPECT_EQ(progress, past_33);
         std::sort(ranges.begin(), ranges.end());
         std::int64_t next = 0;
@@ -801,6 +833,7 @@ void solve_past_33(const shape& s) {
         arguments.report_iterations = iterations.data();
         arguments.report_outcome = outcome.data();
         const cubome::settings<Real>& settings = start.settings;
+        arguments.options.steps = settings.steps;
         arguments.options.outer_steps = settings.outer_steps;
         arguments.options.inner_steps = settings.inner_steps;
         arguments.options.refine_steps = settings.refine_steps;
@@ -818,9 +851,9 @@ void solve_past_33(const shape& s) {
         p.tol_gap.value = settings.tol_gap.value();
 
         const auto* functions = start.problem.runner().cpu[static_cast<int>(set)];
-        const std::size_t bytes = functions->plan(arguments.dims, false).workspace_bytes;
+        const std::size_t bytes = functions->plan(arguments.dims, cubome::solve_text::plain).workspace_bytes;
         void* const workspace = ::operator new(bytes, std::align_val_t(64));
-        functions->run(arguments, false, first, past_33, workspace);
+        functions->run(arguments, cubome::solve_text::plain, first, past_33, workspace);
         ::operator delete(workspace, std::align_val_t(64));
         const auto expect_same = [&](const void* found, const auto& right, const char* name) {
             EXPECT_EQ(0, std::memcmp(found, right.data(), right.size() * sizeof right[0])) << name;

@@ -41,10 +41,11 @@ inline void expect_equal_bits(const result& a, const result& b) {
 template <class Family>
 class batch {
 public:
-    batch(const std::vector<std::int64_t>& dims, std::int64_t count, bool full, generator& random) : count_(count) {
+    batch(const std::vector<std::int64_t>& dims, std::int64_t count, cubome::solve_text text, generator& random)
+        : count_(count) {
         std::vector<lane_blocks::block<float>> blocks;
         for (std::int64_t p = 0; p < count; ++p)
-            blocks.push_back(lane_blocks::make_block<Family, float>(dims, full, 1, random));
+            blocks.push_back(lane_blocks::make_block<Family, float>(dims, text, 1, random));
         blocks[0].outer[0] = NAN;  // its neighbours must not notice
         const auto& first = blocks[0];
         std::copy(std::begin(first.dims), std::end(first.dims), dims_);
@@ -53,7 +54,9 @@ public:
 
         arguments_.dims = dims_;
         arguments_.options = first.options;
-        arguments_.options.outer_steps = 12;
+        // Past the second measurement, and to where it is due, in turn.
+        const bool is_automatic = first.options.steps == cubome::step_rule::automatic;
+        arguments_.options.outer_steps = is_automatic ? random.integer(31, 35) : 12;
         arguments_.options.inner_steps = 3;
         const auto layout = cubome::layout_of<float, Family>(dims_);
         for (std::size_t a = 0; a < first.arrays.size(); ++a) {
@@ -85,15 +88,17 @@ public:
         p.epsilon = parameter(1e-7f, 1e-5f);
         p.tol_stationarity = parameter(-0.3f, 0.3f);  // some converge at once, some later, some have no tolerance
         p.tol_gap = parameter(0, 0);
+        p.rel_tol_stationarity = parameter(-0.3f, 0.3f);
+        p.rel_tol_gap = parameter(-1, 1);
     }
 
     /// A solve from the start.
     ///
-    /// @param with_features false: without momentum, box, best and trace
-    template <class Group, bool Full>
-    result solve(bool with_features = Full) const {
+    /// @param with_features false: without momentum that is not the rule's, box, best, trace and relative tolerances
+    template <class Group, cubome::solve_text Text>
+    result solve(bool with_features = Text == cubome::solve_text::full) const {
         return solve(std::make_integer_sequence<index, Family::num_extents>(), std::type_identity<Group>(),
-                     std::bool_constant<Full>(), with_features);
+                     std::integral_constant<cubome::solve_text, Text>(), with_features);
     }
 
 private:
@@ -114,11 +119,11 @@ private:
         return {kept_.back().data(), count == 1 ? 0 : std::int64_t(kept_.back().size()) / count};
     }
 
-    template <class Group, bool Full, index... I>
-    result solve(std::integer_sequence<index, I...>, std::type_identity<Group>, std::bool_constant<Full>,
-                 bool with_features) const {
+    template <class Group, cubome::solve_text Text, index... I>
+    result solve(std::integer_sequence<index, I...>, std::type_identity<Group>,
+                 std::integral_constant<cubome::solve_text, Text>, bool with_features) const {
         using solver =
-            cubome::cpu_solve<Group, Family, Full, cubome::extent<(static_cast<void>(I), cubome::dynamic)>...>;
+            cubome::cpu_solve<Group, Family, Text, cubome::extent<(static_cast<void>(I), cubome::dynamic)>...>;
         struct alignas(cubome::workspace_alignment) piece {
             std::byte bytes[cubome::workspace_alignment];
         };
@@ -127,7 +132,9 @@ private:
         cubome::batch_arguments<float> a = arguments_;
         if (!with_features) {
             auto& o = a.options;
-            o.has_box = o.has_outer_momentum = o.has_inner_momentum = o.wants_best = false;
+            o.has_box = o.has_inner_momentum = o.has_relative_tolerance = o.wants_best = o.wants_curvature = false;
+            o.wants_held_out = o.traces_held_out = false;
+            if (o.steps == cubome::step_rule::fixed) o.has_outer_momentum = false;
             o.trace_interval = 0;
         }
         const auto size = [](std::int64_t n) { return std::size_t(n); };
@@ -141,6 +148,13 @@ private:
         found.push_back(start_inner_);
         a.inner = found.back().data();
         want(a.multiplier, 1);
+        if (a.options.steps == cubome::step_rule::automatic) {
+            want(a.step_memory, cubome::step_memory_size);
+            want(a.inner_probe, n_theta_);
+            want(a.outer_probe, n_theta_);
+            want(a.outer_velocity, n_v_);
+            want(a.inner_velocity, n_theta_);
+        }
         want(a.report_outer_value, 1);
         want(a.report_gap, 1);
         want(a.report_stationarity, 1);
@@ -154,8 +168,14 @@ private:
         a.report_outcome = outcome.data();
         a.report_quantity = quantity.data();
         if (with_features) {
-            want(a.outer_velocity, n_v_);
-            want(a.inner_velocity, n_theta_);
+            want(a.first_stationarity, 1);
+            want(a.report_inner_curvature, 1);
+            want(a.report_outer_curvature, 1);
+            want(a.report_held_out, 1);
+            if (a.options.steps == cubome::step_rule::fixed) {
+                want(a.outer_velocity, n_v_);
+                want(a.inner_velocity, n_theta_);
+            }
             want(a.descent_velocity, n_theta_);
             want(a.best_outer, n_v_);
             want(a.best_inner, n_theta_);
@@ -166,6 +186,7 @@ private:
             want(a.trace_gap, a.trace_rows);
             want(a.trace_stationarity, a.trace_rows);
             want(a.trace_multiplier, a.trace_rows);
+            want(a.trace_held_out, a.trace_rows);
         }
         solver::run(a, 0, count_, workspace.data());
 
@@ -186,22 +207,28 @@ private:
     cubome::batch_arguments<float> arguments_;
 };
 
-/// Solves batches on two groups, with the plain text and the full one, and compares; the full one without any of its
-/// features once more with the plain one.
+/// Solves batches on two groups, with every text, and compares; the full one without any of its features once more with
+/// the plain ones.
 template <class Family, class Group, class Model>
 void compare(const std::vector<std::int64_t>& dims, std::int64_t count, generator& random,
              std::set<cubome::outcome>& outcomes) {
-    const batch<Family> plain(dims, count, false, random);
-    const result expected = plain.template solve<Model, false>();
-    outcomes.insert(expected.outcomes.begin(), expected.outcomes.end());
-    expect_equal_bits(plain.template solve<Group, false>(), expected);
-    {
+    using cubome::solve_text;
+    const auto compare_plain = [&]<solve_text Text>(std::integral_constant<solve_text, Text>) {
+        const batch<Family> plain(dims, count, Text, random);
+        const result expected = plain.template solve<Model, Text>();
+        outcomes.insert(expected.outcomes.begin(), expected.outcomes.end());
+        expect_equal_bits(plain.template solve<Group, Text>(), expected);
         SCOPED_TRACE("the full text without its features");
-        expect_equal_bits(plain.template solve<Group, true>(false), expected);
+        expect_equal_bits(plain.template solve<Group, solve_text::full>(false), expected);
+    };
+    compare_plain(std::integral_constant<solve_text, solve_text::plain>());
+    {
+        SCOPED_TRACE("automatic");
+        compare_plain(std::integral_constant<solve_text, solve_text::plain_automatic>());
     }
     SCOPED_TRACE("full");
-    const batch<Family> full(dims, count, true, random);
-    expect_equal_bits(full.template solve<Group, true>(), full.template solve<Model, true>());
+    const batch<Family> full(dims, count, solve_text::full, random);
+    expect_equal_bits(full.template solve<Group, solve_text::full>(), full.template solve<Model, solve_text::full>());
 }
 
 using pack = cubome::pack_group<float>;

@@ -19,6 +19,7 @@
 #include "cubome/cuda/runner.cuh"
 #include "host/batch_arrays.hpp"
 #include "host/cuda_calls.hpp"
+#include "texts.hpp"
 
 /// A CUDA runtime with one device, made of this process's memory and threads. Kernels are the very text of the device
 /// headers, on tests/simt_model.hpp. It is as unforgiving as can be: nothing that was enqueued happens before somebody
@@ -67,8 +68,8 @@ public:
     void add(const cubome::cuda_functions<Real>& functions, const cubome::problem_layout& layout,
              const std::int64_t* dims) {
         const std::vector<std::int64_t> sizes(dims, dims + cubome::problem_runner<Real>::max_dims);
-        for (const bool full : {false, true}) {
-            known_kernel& k = kernels_[functions.plan(dims, full).kernel];
+        for (const auto text : all_texts) {
+            known_kernel& k = kernels_[functions.plan(dims, text).kernel];
             k.layouts[sizes] = layout;
             k.copy = [this, &k](void** arguments, const launch_shape& shape) -> std::function<void()> {
                 const auto a = *static_cast<const cubome::launch_arguments<Real>*>(arguments[0]);

@@ -13,6 +13,10 @@ using cubome::extent;
 using any = extent<dynamic>;
 namespace problems = cubome::problems;
 
+constexpr auto plain = cubome::solve_text::plain;
+constexpr auto automatic = cubome::solve_text::plain_automatic;
+constexpr auto full = cubome::solve_text::full;
+
 template <class Real>
 class Simt : public testing::Test {};
 using precisions = testing::Types<float, double>;
@@ -21,28 +25,30 @@ TYPED_TEST_SUITE(Simt, precisions);
 TYPED_TEST(Simt, ThreadsHaveTheBitsOfOneLane) {
     using mapping = cubome::thread_mapping<TypeParam, 32>;
     for (const std::int64_t n : {1, 100}) {
-        expect_equal_bits<mapping, problems::coreset_family, false, extent<4>, extent<2>>({4, 2}, n, 1, 1);
-        expect_equal_bits<mapping, problems::coreset_family, true, extent<4>, extent<2>>({4, 2}, n, 0, 2);
-        expect_equal_bits<mapping, problems::minimax_family, false>({}, n, 1, 3);
-        expect_equal_bits<mapping, problems::minimax_family, true>({}, n, 1, 4);
-        expect_equal_bits<mapping, problems::degenerate_family, false>({}, n, 1, 5);
-        expect_equal_bits<mapping, problems::degenerate_family, true>({}, n, 1, 6);
+        expect_equal_bits<mapping, problems::coreset_family, plain, extent<4>, extent<2>>({4, 2}, n, 1, 1);
+        expect_equal_bits<mapping, problems::coreset_family, full, extent<4>, extent<2>>({4, 2}, n, 0, 2);
+        expect_equal_bits<mapping, problems::coreset_family, automatic, extent<4>, extent<2>>({4, 2}, n, 1, 7);
+        expect_equal_bits<mapping, problems::minimax_family, plain>({}, n, 1, 3);
+        expect_equal_bits<mapping, problems::minimax_family, full>({}, n, 1, 4);
+        expect_equal_bits<mapping, problems::degenerate_family, automatic>({}, n, 1, 5);
+        expect_equal_bits<mapping, problems::degenerate_family, full>({}, n, 1, 6);
     }
 }
 
 TYPED_TEST(Simt, TilesOfConstantExtentsHaveTheBitsOfTheirLanesInTurn) {
     using problems::quadratic_family;
-    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, true, extent<8>, extent<8>>({8, 8}, 19, 1, 1);
-    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, false, extent<8>, extent<8>>({8, 8}, 19, 0, 2);
-    expect_equal_bits<tile<TypeParam, 8>, quadratic_family, false, extent<16>, extent<16>>({16, 16}, 9, 1, 3);
-    expect_equal_bits<tile<TypeParam, 32>, quadratic_family, false, extent<32>, extent<32>>({32, 32}, 3, 1, 4);
+    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, full, extent<8>, extent<8>>({8, 8}, 19, 1, 1);
+    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, plain, extent<8>, extent<8>>({8, 8}, 19, 0, 2);
+    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, automatic, extent<8>, extent<8>>({8, 8}, 19, 1, 9);
+    expect_equal_bits<tile<TypeParam, 8>, quadratic_family, plain, extent<16>, extent<16>>({16, 16}, 9, 1, 3);
+    expect_equal_bits<tile<TypeParam, 32>, quadratic_family, plain, extent<32>, extent<32>>({32, 32}, 3, 1, 4);
     // Two warps in a block, and a constant extent beside one of run time.
     using two_warps = cubome::tile_mapping<TypeParam, 4, 64>;
-    expect_equal_bits<two_warps, quadratic_family, true, extent<8>, extent<8>>({8, 8}, 35, 1, 7);
-    expect_equal_bits<tile<TypeParam, 32>, quadratic_family, false, extent<24>, any>({24, 12}, 3, 1, 8);
+    expect_equal_bits<two_warps, quadratic_family, full, extent<8>, extent<8>>({8, 8}, 35, 1, 7);
+    expect_equal_bits<tile<TypeParam, 32>, quadratic_family, plain, extent<24>, any>({24, 12}, 3, 1, 8);
     // Extents that the width does not divide.
-    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, true, extent<7>, extent<5>>({7, 5}, 11, 1, 5);
-    expect_equal_bits<tile<TypeParam, 8>, problems::coreset_family, true, extent<13>, extent<3>>({13, 3}, 7, 1, 6);
+    expect_equal_bits<tile<TypeParam, 4>, quadratic_family, full, extent<7>, extent<5>>({7, 5}, 11, 1, 5);
+    expect_equal_bits<tile<TypeParam, 8>, problems::coreset_family, full, extent<13>, extent<3>>({13, 3}, 7, 1, 6);
 }
 
 TYPED_TEST(Simt, CoresetsHaveTheBitsOfTheirLanesInTurn) {
@@ -56,9 +62,9 @@ TYPED_TEST(Simt, QuadraticsHaveTheBitsOfTheirLanesInTurn) {
 TEST(SimtLaunches, AreCancelledBetweenTwoAndGoneOnWithToTheSameBits) {
     using mapping = tile<float, 4>;
     using family = problems::quadratic_family;
-    const batch<family, float> start({8, 8}, 50, true, 1, 1);
+    const batch<family, float> start({8, 8}, 50, full, 1, 1);
     auto stopped = start;
-    solve_on_device<mapping, family, true, extent<8>, extent<8>>(stopped, {2, 0, 2, 1});
+    solve_on_device<mapping, family, full, extent<8>, extent<8>>(stopped, {2, 0, 2, 1});
     int num_cancelled = 0;
     for (std::size_t p = 0; p < 50; ++p) {
         if (stopped.outcome[p] != cubome::outcome::cancelled) continue;
@@ -68,10 +74,10 @@ TEST(SimtLaunches, AreCancelledBetweenTwoAndGoneOnWithToTheSameBits) {
     }
     EXPECT_GT(num_cancelled, 10);
     auto whole = start;
-    solve_on_host<family, float, 4, true, extent<8>, extent<8>>(whole);
+    solve_on_host<family, float, 4, full, extent<8>, extent<8>>(whole);
     stopped.options.outer_steps = start.options.outer_steps - 2;
     const auto outcome = stopped.outcome;
-    solve_on_device<mapping, family, true, extent<8>, extent<8>>(stopped, {1, 0, 0, -1});
+    solve_on_device<mapping, family, full, extent<8>, extent<8>>(stopped, {1, 0, 0, -1});
     for (std::size_t p = 0; p < 50; ++p) {
         if (outcome[p] != cubome::outcome::cancelled) continue;
         EXPECT_EQ(std::memcmp(&stopped.outer[p * 8], &whole.outer[p * 8], 8 * sizeof(float)), 0) << p;
@@ -82,11 +88,11 @@ TEST(SimtLaunches, AreCancelledBetweenTwoAndGoneOnWithToTheSameBits) {
 TEST(SimtLanes, SolveWithinAKernelOfOnesOwn) {
     using mapping = cubome::tile_mapping<float, 8, 32>;
     using family = problems::quadratic_family;
-    using own_solver = cubome::lane_solver<mapping, family, false, any, any>;
-    const batch<family, float> start({9, 12}, 13, false, 1, 2);
+    using own_solver = cubome::lane_solver<mapping, family, automatic, any, any>;
+    const batch<family, float> start({9, 12}, 13, automatic, 1, 2);
     auto expected = start, found = start;
-    solve_on_host<family, float, 8, false, any, any>(expected);
-    const auto plan = cubome::cuda_variant<family, mapping, any, any>::plan(start.dims.data(), false);
+    solve_on_host<family, float, 8, automatic, any, any>(expected);
+    const auto plan = cubome::cuda_variant<family, mapping, any, any>::plan(start.dims.data(), automatic);
     constexpr std::int64_t num_blocks = 3;
     const lane_memory workspace(plan.workspace_bytes * num_blocks * 4);
     const auto b = found.arguments();

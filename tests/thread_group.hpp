@@ -71,6 +71,7 @@ public:
 
     template <class E, class F>
     void for_each(E n, F&& f) const {
+        if constexpr (E::is_constant && E::constant == 0) return;
         for (index i = rank_; i < n; i += Width) f(i);
     }
 

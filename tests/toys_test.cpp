@@ -222,7 +222,8 @@ TYPED_TEST(toys_test, stationarity_is_right_where_it_is_far_below_the_gradients)
     cubome::settings<TypeParam> settings;
     settings.outer_steps = 0;
     settings.inner_steps = 1;
-    settings.descent_step_size = TypeParam(1);
+    settings.steps = cubome::step_rule::fixed;
+    settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = TypeParam(1);
     TypeParam v = -1 + e, theta = v - TypeParam(0.25), found = 0;
     cubome::state<TypeParam> state;
     state.outer = cubome::per_problem(&v, 1, 1);

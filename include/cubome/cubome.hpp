@@ -12,4 +12,5 @@
 #include "cubome/report.hpp"
 #include "cubome/settings.hpp"
 #include "cubome/solver.hpp"
+#include "cubome/summary.hpp"
 #include "cubome/version.hpp"

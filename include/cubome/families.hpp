@@ -21,6 +21,7 @@ template <class Real>
 problem<Real> coreset(std::int64_t num_points, std::int64_t dim);
 
 /// The bilinear mini-max toy: f = v θ, g = −v θ. v and θ are numbers. No arrays.
+/// It has no curvature: step_rule::automatic is refused, give steps with step_rule::fixed.
 template <class Real>
 problem<Real> minimax();
 
@@ -64,12 +65,16 @@ struct linear_model_options {
     penalty regularizer = penalty::fixed;
     std::int64_t num_groups = 0;       ///< of penalty::per_group; 0 otherwise
     bool is_penalty_averaged = false;  ///< the sum over j is divided by num_features − 1
+    std::int64_t num_held_out = 0;     ///< samples of report.held_out; 0 without
 };
 
 /// Logistic regression whose sample weights, penalties, or both are learnt on validation data.
 ///
 ///     g = (1/n) Σ_i w_i(v) log(1 + exp(−y_i x_iᵀθ)) + ½ Σ_j ρ_j(v) θ_j²,   i over the n training samples
-///     f = (1/m) Σ_i log(1 + exp(−y_i x_iᵀθ)),                               i over the m validation samples
+///     f = (1/m) Σ_i log(1 + exp(−y_i x_iᵀθ)) + ½ κ ‖v − v̄‖²,               i over the m validation samples
+///
+/// Few validation samples say little of a long v: κ keeps it near v̄, what it would be without them. report.held_out is
+/// the first term of f on samples of its own.
 ///
 /// The last column of X is 1; its θ, the bias, is not penalised, so j < num_features − 1.
 /// v is [n] sample weights (unless none), followed by [num_features − 1] or [num_groups] log-penalties (unless fixed);
@@ -77,9 +82,11 @@ struct linear_model_options {
 /// Arrays: "train_x" [n, num_features], "train_y" [n], "validation_x" [m, num_features], "validation_y" [m], labels −1
 /// and +1; optional "penalty" [num_features − 1], ρ_j ≥ 0, read where the penalty is fixed; "group" [num_features − 1],
 /// whole numbers in [0, num_groups) stored as Real, required where it is per group: a feature with any other number is
-/// not penalised. A feature with ρ_j = 0 has no term in g, however large its θ_j.
+/// not penalised; "outer_penalty" κ ≥ 0 [1] and "outer_center" v̄ [outer_dim], 0 where absent; with num_held_out
+/// "held_out_x" [num_held_out, num_features] and "held_out_y" [num_held_out], required. A feature with ρ_j = 0 has no
+/// term in g, however large its θ_j.
 /// @throws invalid_argument unless n, m ≥ 1, num_features ≥ 2, each and n + num_features ≤ 2³¹ − 1024, num_groups is in
-/// [1, num_features − 1] with per_group and 0 without, and v is not empty
+/// [1, num_features − 1] with per_group and 0 without, num_held_out in [0, 2³¹ − 1024], and v is not empty
 template <class Real>
 problem<Real> linear_model(std::int64_t num_train, std::int64_t num_validation, std::int64_t num_features,
                            const linear_model_options& options);

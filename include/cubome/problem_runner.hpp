@@ -41,6 +41,7 @@ struct problem_layout {
 
     std::int64_t outer_dim = 0;  ///< n_v
     std::int64_t inner_dim = 0;  ///< n_θ
+    bool has_held_out = false;   ///< whether there is a metric on held-out data
     int num_arrays = 0;
     array_info arrays[max_arrays] = {};
 };
@@ -52,14 +53,19 @@ struct batch_options {
     std::int64_t refine_steps = 0;
     std::int64_t trace_interval = 0;
     barrier_form barrier = barrier_form::gradient_norm;
+    step_rule steps = step_rule::automatic;
     box_rule box = box_rule::free_set;
     bool inner_momentum_reset = true;
     bool has_schedule = false;
     bool has_outer_momentum = false;
     bool has_inner_momentum = false;
     bool has_box = false;
+    bool has_relative_tolerance = false;
     bool wants_best = false;
     bool wants_refined = false;
+    bool wants_curvature = false;
+    bool wants_held_out = false;
+    bool traces_held_out = false;
 };
 
 /// The settings that each problem may have for itself.
@@ -76,6 +82,8 @@ struct problem_parameters {
     T epsilon{};
     T tol_stationarity{};
     T tol_gap{};
+    T rel_tol_stationarity{};
+    T rel_tol_gap{};
 };
 
 /// A whole batch, as a backend hands it to a runner. Validated: sizes agree, nothing required is null.
@@ -92,6 +100,10 @@ struct batch_arguments {
     Real* inner = nullptr;
     std::int64_t* iteration = nullptr;
     Real* multiplier = nullptr;
+    Real* first_stationarity = nullptr;
+    Real* step_memory = nullptr;
+    Real* inner_probe = nullptr;
+    Real* outer_probe = nullptr;
     Real* outer_velocity = nullptr;
     Real* inner_velocity = nullptr;
     Real* descent_velocity = nullptr;
@@ -109,11 +121,15 @@ struct batch_arguments {
     Real* report_multiplier = nullptr;
     Real* report_refined_outer_value = nullptr;
     Real* report_refined_gap = nullptr;
+    Real* report_inner_curvature = nullptr;
+    Real* report_outer_curvature = nullptr;
+    Real* report_held_out = nullptr;
     std::int64_t trace_rows = 0;
     Real* trace_outer_value = nullptr;
     Real* trace_gap = nullptr;
     Real* trace_stationarity = nullptr;
     Real* trace_multiplier = nullptr;
+    Real* trace_held_out = nullptr;
 
     const std::atomic<bool>* cancel = nullptr;
 };
@@ -125,14 +141,14 @@ struct cpu_plan {
     std::size_t workspace_bytes = 0;  ///< that one thread needs, aligned to 64 bytes
 };
 
-/// A family's CPU half, compiled for one instruction set. `full` is the text with momentum, box, best and trace.
+/// A family's CPU half, compiled for one instruction set.
 template <class Real>
 struct cpu_functions {
-    cpu_plan (*plan)(const std::int64_t* dims, bool full) noexcept;
+    cpu_plan (*plan)(const std::int64_t* dims, solve_text text) noexcept;
 
     /// Solves problems [first, last) on the calling thread. Allocates nothing, touches no other problem.
     /// @return how many: all of them, unless the caller cancels, which leaves the rest untouched
-    std::int64_t (*run)(const batch_arguments<Real>& batch, bool full, std::int64_t first, std::int64_t last,
+    std::int64_t (*run)(const batch_arguments<Real>& batch, solve_text text, std::int64_t first, std::int64_t last,
                         void* workspace) noexcept;
 };
 
@@ -148,6 +164,7 @@ struct problem_runner {
     const char* name = "";
     int num_dims = 0;
     const char* const* dim_names = nullptr;
+    bool has_curvature = true;  ///< in θ, both f and g: step_rule::automatic needs it
 
     /// @return null if the dimensions are acceptable, else what is wrong with them, worded to follow "expected"
     const char* (*check)(const std::int64_t* dims, int* wrong) noexcept = nullptr;

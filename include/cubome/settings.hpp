@@ -39,21 +39,31 @@ struct settings {
     std::int64_t refine_steps = -1;   ///< R ≥ 0: descent steps behind the refined values; −1 means 10 T
     std::int64_t trace_interval = 0;  ///< r ≥ 1: trace every r iterations; 0 means no trace
     barrier_form barrier = barrier_form::gradient_norm;
-    step_rule steps = step_rule::fixed;
+    step_rule steps = step_rule::automatic;
     box_rule box = box_rule::free_set;
     bool inner_momentum_reset = true;  ///< false: the inner momentum persists from one outer iteration to the next
 
-    setting<Real> outer_step_size = Real(0.05);    ///< ξ_v > 0, moves v
-    setting<Real> inner_step_size = Real(0.05);    ///< ξ_θ > 0, moves θ
-    setting<Real> descent_step_size = Real(0.05);  ///< α > 0, moves θ⁽ᵗ⁾; never scheduled
-    setting<Real> outer_schedule = Real(0);    ///< p ≥ 0: iteration k uses ξ_v (k + 1)^(−p); 0 means exactly ξ_v
-    setting<Real> inner_schedule = Real(0);    ///< p ≥ 0: the same for ξ_θ
-    setting<Real> outer_momentum = Real(0);    ///< in [0, 1): heavy ball on the outer direction, as torch.optim.SGD
-    setting<Real> inner_momentum = Real(0);    ///< in [0, 1): heavy ball on the inner descent
-    setting<Real> eta = Real(0.5);             ///< η > 0, see barrier_form
-    setting<Real> epsilon = Real(1e-8);        ///< ε > 0, keeps λ finite at ∇q̂ = 0
-    setting<Real> tol_stationarity = Real(0);  ///< ≥ 0, on s = ‖∇f + λ*∇q̂‖²; 0 means not set
-    setting<Real> tol_gap = Real(0);           ///< ≥ 0, on q̂ and on the refined gap; 0 means not set
+    // The three step sizes and their schedules belong to step_rule::fixed, which needs the sizes: the automatic rule
+    // refuses them. 0 means not set.
+    setting<Real> outer_step_size = Real(0);    ///< ξ_v > 0, moves v
+    setting<Real> inner_step_size = Real(0);    ///< ξ_θ > 0, moves θ
+    setting<Real> descent_step_size = Real(0);  ///< α > 0, moves θ⁽ᵗ⁾; never scheduled
+    setting<Real> outer_schedule = Real(0);     ///< p ≥ 0: iteration k uses ξ_v (k + 1)^(−p); 0 means exactly ξ_v
+    setting<Real> inner_schedule = Real(0);     ///< p ≥ 0: the same for ξ_θ
+
+    /// In [0, 1): heavy ball on the outer direction, as torch.optim.SGD. −1 means 0 with fixed steps, 0.9 with
+    /// automatic.
+    setting<Real> outer_momentum = Real(-1);
+    setting<Real> inner_momentum = Real(0);  ///< in [0, 1): heavy ball on the inner descent
+    setting<Real> eta = Real(0.5);           ///< η > 0, see barrier_form; the automatic rule takes it without unit
+    /// ε ≥ 0, keeps λ finite at ∇q̂ = 0. 0 means 1e-8 with fixed steps, the smallest normal number with automatic ones.
+    setting<Real> epsilon = Real(0);
+
+    // A problem has converged when every tolerance that is set is met, and one is. 0 means not set.
+    setting<Real> tol_stationarity = Real(0);      ///< ≥ 0, on s = ‖∇f + λ*∇q̂‖²
+    setting<Real> tol_gap = Real(0);               ///< ≥ 0, on q̂ and on the refined gap
+    setting<Real> rel_tol_stationarity = Real(0);  ///< ≥ 0, on s in units of the first s, that of iteration 0
+    setting<Real> rel_tol_gap = Real(0);           ///< ≥ 0, on q̂ in units of |f|, and on the refined gap in its |f|
 };
 
 /// What runs a solve.

@@ -23,6 +23,7 @@ int main() {
     cubome::settings<double> settings;
     settings.outer_steps = 2000;
     settings.inner_steps = 1;
+    settings.steps = cubome::step_rule::fixed;
     settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = 0.5;
 
     const cubome::run_info info = cubome::solve(cubome::degenerate<double>(), settings, state);

@@ -168,15 +168,18 @@ struct quadratic final : problem {
 enum class weight_kind { none, sigmoid, clip };
 enum class penalty_kind { fixed, per_feature, per_group };
 
-/// g = (1/n) Σ_i w_i(v) log(1 + exp(−y_i x_iᵀθ)) + ½ Σ_j ρ_j(v) θ_j²,  f = (1/m) Σ_i log(1 + exp(−y_i x_iᵀθ))
+/// g = (1/n) Σ_i w_i(v) log(1 + exp(−y_i x_iᵀθ)) + ½ Σ_j ρ_j(v) θ_j²,
+/// f = (1/m) Σ_i log(1 + exp(−y_i x_iᵀθ)) + ½ κ ‖v − v̄‖²
 struct linear_model final : problem {
     weight_kind weights = weight_kind::none;
     penalty_kind regularizer = penalty_kind::fixed;
     std::size_t num_groups = 0;
     bool is_penalty_averaged = false;
     vec train_x, train_y, validation_x, validation_y;
-    vec penalty;  ///< [num_features − 1], empty: zero
-    vec group;    ///< [num_features − 1]
+    vec penalty;                      ///< [num_features − 1], empty: zero
+    vec group;                        ///< [num_features − 1]
+    vec outer_penalty, outer_center;  ///< κ [1] and v̄ [outer_dim], empty: zero
+    vec held_out_x, held_out_y;
 
     /// log(1 + exp(−z))
     static double loss(double z) { return (z < 0 ? -z : 0) + std::log1p(std::exp(-std::abs(z))); }
@@ -242,12 +245,26 @@ struct linear_model final : problem {
         return is_penalty_averaged ? value / static_cast<double>(num_features - 1) : value;
     }
 
-    double f(const vec&, const vec& theta) const override {
+    static double mean_loss(const vec& x, const vec& y, const vec& theta) {
         double sum = 0;
-        for (double z : margins(validation_x, validation_y, theta)) sum += loss(z);
-        return sum / static_cast<double>(validation_y.size());
+        for (double z : margins(x, y, theta)) sum += loss(z);
+        return sum / static_cast<double>(y.size());
     }
-    vec f_outer(const vec& v, const vec&) const override { return vec(v.size(), 0); }
+    /// κ (v − v̄)
+    vec f_outer(const vec& v, const vec&) const override {
+        vec result(v.size(), 0);
+        for (std::size_t i = 0; i < v.size() && !outer_penalty.empty(); ++i)
+            result[i] = outer_penalty[0] * (v[i] - (outer_center.empty() ? 0 : outer_center[i]));
+        return result;
+    }
+    double f(const vec& v, const vec& theta) const override {
+        double prior = 0;
+        for (const double slope : f_outer(v, theta)) {
+            if (slope != 0) prior += 0.5 * slope * slope / outer_penalty[0];
+        }
+        return mean_loss(validation_x, validation_y, theta) + prior;
+    }
+    double held_out(const vec& theta) const { return mean_loss(held_out_x, held_out_y, theta); }
     vec f_inner(const vec&, const vec& theta) const override {
         const vec z = margins(validation_x, validation_y, theta);
         vec result(theta.size(), 0);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -40,6 +41,7 @@ struct settings {
     std::int64_t refine_steps = -1;   ///< R; −1: 10 T
     std::int64_t trace_interval = 0;  ///< r
     cubome::barrier_form barrier = cubome::barrier_form::gradient_norm;
+    cubome::step_rule steps = cubome::step_rule::fixed;
     cubome::box_rule box = cubome::box_rule::free_set;
     bool inner_momentum_reset = true;
     double outer_step_size = 0.05;    ///< ξ_v
@@ -53,6 +55,8 @@ struct settings {
     double epsilon = 1e-8;
     double tol_stationarity = 0;
     double tol_gap = 0;
+    double rel_tol_stationarity = 0;
+    double rel_tol_gap = 0;
     double machine_epsilon = std::numeric_limits<double>::epsilon();  ///< of the precision that is tested
 };
 
@@ -60,6 +64,10 @@ struct state {
     vec v, theta;
     std::int64_t iteration = 0;  ///< k; 0 starts afresh
     double multiplier = 0;       ///< λ_{k−1}
+    double first_stationarity = 0;
+    double inner_curvature = 0, outer_curvature = 0;  ///< L̂_g, L̂_f
+    double travelled = 0;                             ///< Σ ‖d_v‖²
+    vec inner_probe, outer_probe;
     vec outer_velocity, inner_velocity, descent_velocity;
     vec best_v, best_theta;
     double best_kkt = std::numeric_limits<double>::quiet_NaN();
@@ -172,7 +180,9 @@ struct evaluation {
     vec f_outer, f_inner, q_outer, q_inner;  ///< ∇f and ∇q̂
     double multiplier, stationarity, kkt;
     conditioning condition;
-    vec descent_velocity;  ///< after the T steps
+    vec descent_velocity;      ///< after the T steps
+    double squared_direction;  ///< ‖d_v‖² over the free coordinates
+    bool is_rejected = false;  ///< by the automatic step rule
 };
 
 /// Is a coordinate left out of the sums? It sits on a bound and ∇f + λ_{k−1}∇q̂ pushes it outward.
@@ -229,6 +239,20 @@ inline evaluation evaluate(const problem& problem, const settings& settings, con
                                : (settings.eta * e.gap.gap - alignment) / (squared_norm_q + settings.epsilon);
     e.multiplier = positive_part(barrier);
 
+    e.squared_direction = positive_part(f_f[0] + e.multiplier * (2 * f_q[0] + e.multiplier * q_q[0]));
+    if (settings.steps == cubome::step_rule::automatic) {
+        // Half of ‖θ_k − θ⁽¹⁾‖²/α is what a step of α ≤ 1/L decreases g by; an inner momentum promises only that g does
+        // not increase.
+        double promise = 0;
+        if (settings.inner_momentum == 0) {
+            vec velocity(theta.size(), 0.0);
+            const vec first = descend(problem, settings, v, theta, 1, velocity);
+            for (std::size_t i = 0; i < theta.size(); ++i) promise += (theta[i] - first[i]) * (theta[i] - first[i]);
+            promise /= settings.descent_step_size;
+        }
+        e.is_rejected = e.gap.gap < 0.49 * promise - 16 * settings.machine_epsilon * e.gap.magnitude;
+    }
+
     const double best_multiplier = squared_norm_q == 0 ? 0 : positive_part(-alignment / squared_norm_q);
     if (problem.has_box()) {
         // s = ‖x − P(x − ∇f − λ*∇q̂)‖², over all coordinates
@@ -263,18 +287,93 @@ inline evaluation evaluate(const problem& problem, const settings& settings, con
     return e;
 }
 
+/// The curvature of a function of θ along a probe, by a difference of its gradients; the probe becomes the direction of
+/// that difference.
+template <class Gradient>
+double curvature_along(vec& probe, const problem& problem, const vec& theta, Gradient&& gradient, double known,
+                       double machine_epsilon, bool is_last) {
+    const vec here = gradient(theta);
+    const double length = std::sqrt(dot(theta, theta));
+    const double scale =
+        known > 0 ? std::min(length + std::sqrt(dot(here, here)) / known, 1e4 * (length + 1)) : length + 1;
+    const double distance = std::cbrt(machine_epsilon) * (scale > 0 ? scale : 1);
+    vec there = theta;
+    for (std::size_t i = 0; i < theta.size(); ++i) {
+        const double infinity = std::numeric_limits<double>::infinity();
+        const double lower = bound_at(problem.inner_lower, i, -infinity);
+        const double upper = bound_at(problem.inner_upper, i, infinity);
+        there[i] = theta[i] + distance * probe[i];
+        if (there[i] < lower || there[i] > upper) there[i] = theta[i] - distance * probe[i];
+        there[i] = project(there[i], lower, upper);
+    }
+    vec change = gradient(there);
+    double moved = 0;
+    for (std::size_t i = 0; i < theta.size(); ++i) {
+        change[i] -= here[i];
+        moved += (there[i] - theta[i]) * (there[i] - theta[i]);
+    }
+    const double squared_change = dot(change, change);
+    const double curvature = std::sqrt(squared_change / moved);
+    const double rounding = 4 * machine_epsilon;
+    if (!(squared_change > (is_last ? rounding * rounding * dot(here, here) : 0)) || !std::isfinite(curvature))
+        return 0;
+    for (std::size_t i = 0; i < theta.size(); ++i) probe[i] = change[i] / std::sqrt(squared_change);
+    return curvature;
+}
+
+/// step_rule::automatic: L̂_g and L̂_f from nothing at the start, one more round of power iteration later on.
+inline void measure(const problem& problem, const settings& settings, state& state) {
+    const bool is_start = state.iteration == 0;
+    if (is_start) {
+        state.inner_curvature = state.outer_curvature = state.travelled = 0;
+        state.inner_probe.clear();
+        for (std::size_t i = 0; i < state.theta.size(); ++i) {
+            const double multiple = static_cast<double>(i) * 0.6180339887498949;
+            const double fraction = multiple - std::nearbyint(multiple);
+            state.inner_probe.push_back(fraction == 0 ? 1 : fraction);
+        }
+        state.outer_probe = state.inner_probe;
+    }
+    const int rounds = is_start ? 12 : 1;
+    for (int round = 1; round <= rounds; ++round) {
+        const auto measured = [&](vec& probe, double known, auto&& gradient) {
+            const double found = curvature_along(probe, problem, state.theta, gradient, known, settings.machine_epsilon,
+                                                 round == rounds);
+            return is_start ? found : std::max(found, 0.7f * known);
+        };
+        state.inner_curvature = measured(state.inner_probe, state.inner_curvature,
+                                         [&](const vec& theta) { return problem.g_inner(state.v, theta); });
+        state.outer_curvature = measured(state.outer_probe, state.outer_curvature,
+                                         [&](const vec& theta) { return problem.f_inner(state.v, theta); });
+    }
+}
+
+/// The settings with the descent step and the η of the automatic rule.
+inline settings with_steps(settings settings, const state& state) {
+    if (settings.steps != cubome::step_rule::automatic) return settings;
+    settings.descent_step_size = 1 / state.inner_curvature;
+    settings.eta *= state.outer_curvature;
+    if (settings.barrier == cubome::barrier_form::gradient_norm) settings.eta /= state.inner_curvature;
+    return settings;
+}
+
 /// At least one tolerance is set and every one that is set is met.
-inline bool meets_tolerances(const settings& settings, const evaluation& e) {
-    if (!(settings.tol_stationarity > 0) && !(settings.tol_gap > 0)) return false;
-    if (e.gap.is_negative(settings.machine_epsilon)) return false;
+inline bool meets_tolerances(const settings& settings, const evaluation& e, double first_stationarity) {
+    if (!(settings.tol_stationarity > 0) && !(settings.tol_gap > 0) && !(settings.rel_tol_stationarity > 0) &&
+        !(settings.rel_tol_gap > 0))
+        return false;
+    if (e.is_rejected || e.gap.is_negative(settings.machine_epsilon)) return false;
     if (settings.tol_stationarity > 0 && !(e.stationarity <= settings.tol_stationarity)) return false;
     if (settings.tol_gap > 0 && !(e.gap.gap <= settings.tol_gap)) return false;
+    if (settings.rel_tol_stationarity > 0 && !(e.stationarity <= settings.rel_tol_stationarity * first_stationarity))
+        return false;
+    if (settings.rel_tol_gap > 0 && !(e.gap.gap <= settings.rel_tol_gap * std::abs(e.f))) return false;
     return true;
 }
 
 /// Keeps the iterate if it is the best one so far.
 inline void remember_best(const settings& settings, const evaluation& e, state& state) {
-    if (e.bad != cubome::quantity::none || e.gap.is_negative(settings.machine_epsilon)) return;
+    if (e.bad != cubome::quantity::none || e.is_rejected || e.gap.is_negative(settings.machine_epsilon)) return;
     if (state.best_iteration >= 0 && !(e.kkt < state.best_kkt)) return;
     state.best_kkt = e.kkt;
     state.best_v = state.v;
@@ -299,9 +398,8 @@ inline double scheduled(double step, double exponent, std::int64_t iteration) {
 }
 
 /// At most K outer iterations from `state`, which becomes the returned one.
-inline report solve(const problem& problem, const settings& settings, state& state) {
+inline report solve(const problem& problem, const settings& given, state& state) {
     if (state.iteration == 0) {
-        state.multiplier = settings.eta;
         state.outer_velocity.assign(state.v.size(), 0);
         state.inner_velocity.assign(state.theta.size(), 0);
         state.descent_velocity.assign(state.theta.size(), 0);
@@ -311,6 +409,18 @@ inline report solve(const problem& problem, const settings& settings, state& sta
     cubome::quantity bad = cubome::quantity::none;
     if (!all_finite(state.v) || !all_finite(state.theta)) bad = cubome::quantity::start;
 
+    const bool is_automatic = given.steps == cubome::step_rule::automatic;
+    settings settings = given;
+    bool is_flat = false, is_measured = false;
+    // What has to be there before an iterate is evaluated.
+    const auto prepare = [&] {
+        if (is_automatic && !is_measured && state.iteration % 32 == 0 && bad == cubome::quantity::none)
+            measure(problem, given, state);
+        is_measured = true;
+        settings = with_steps(given, state);
+        is_flat = is_automatic && (state.inner_curvature == 0 || state.outer_curvature == 0);
+        if (state.iteration == 0) state.multiplier = settings.eta;
+    };
     const auto trace = [&](std::int64_t call_iteration, const evaluation& e) {
         if (settings.trace_interval > 0 && call_iteration % settings.trace_interval == 0) {
             report.trace.push_back({e.f, e.gap.gap, e.stationarity, e.multiplier, e.condition});
@@ -319,7 +429,9 @@ inline report solve(const problem& problem, const settings& settings, state& sta
 
     bool is_frozen = bad != cubome::quantity::none;
     for (std::int64_t step = 0; step < settings.outer_steps && !is_frozen; ++step) {
+        prepare();
         const evaluation e = evaluate(problem, settings, state);
+        if (state.iteration == 0) state.first_stationarity = e.stationarity;
         trace(step, e);
         if (e.bad != cubome::quantity::none) {
             bad = e.bad;
@@ -327,17 +439,32 @@ inline report solve(const problem& problem, const settings& settings, state& sta
             break;
         }
         remember_best(settings, e, state);
-        if (meets_tolerances(settings, e)) {
+        if (is_flat || meets_tolerances(settings, e, state.first_stationarity)) {
             is_frozen = true;
             break;
         }
+        is_measured = false;
+        if (e.is_rejected) {
+            state.inner_curvature *= 2;
+            state.descent_velocity.assign(state.theta.size(), 0);
+            state.iteration += 1;
+            continue;
+        }
+        double outer_step = scheduled(settings.outer_step_size, settings.outer_schedule, state.iteration);
+        double inner_step = scheduled(settings.inner_step_size, settings.inner_schedule, state.iteration);
+        double travelled = state.travelled;
+        if (is_automatic) {
+            travelled += e.squared_direction;
+            outer_step = travelled == 0 ? 0
+                                        : (1 - settings.outer_momentum) *
+                                              std::sqrt(static_cast<double>(state.v.size()) / travelled);
+            inner_step = 1 / (state.outer_curvature + e.multiplier * state.inner_curvature);
+        }
         vec outer_velocity = state.outer_velocity, inner_velocity = state.inner_velocity;
-        vec v = updated(state.v, e.f_outer, e.q_outer, e.multiplier,
-                        scheduled(settings.outer_step_size, settings.outer_schedule, state.iteration),
-                        settings.outer_momentum, problem.outer_lower, problem.outer_upper, outer_velocity);
-        vec theta = updated(state.theta, e.f_inner, e.q_inner, e.multiplier,
-                            scheduled(settings.inner_step_size, settings.inner_schedule, state.iteration),
-                            settings.outer_momentum, problem.inner_lower, problem.inner_upper, inner_velocity);
+        vec v = updated(state.v, e.f_outer, e.q_outer, e.multiplier, outer_step, settings.outer_momentum,
+                        problem.outer_lower, problem.outer_upper, outer_velocity);
+        vec theta = updated(state.theta, e.f_inner, e.q_inner, e.multiplier, inner_step, settings.outer_momentum,
+                            problem.inner_lower, problem.inner_upper, inner_velocity);
         // the buffers hold the directions, which a box would make finite
         if (!all_finite(v) || !all_finite(theta) || !all_finite(outer_velocity) || !all_finite(inner_velocity)) {
             bad = cubome::quantity::update;
@@ -350,10 +477,13 @@ inline report solve(const problem& problem, const settings& settings, state& sta
         state.inner_velocity = std::move(inner_velocity);
         state.descent_velocity = e.descent_velocity;
         state.multiplier = e.multiplier;
+        state.travelled = travelled;
         state.iteration += 1;
     }
 
+    prepare();
     const evaluation e = evaluate(problem, settings, state);
+    if (state.iteration == 0) state.first_stationarity = e.stationarity;
     if (!is_frozen) trace(settings.outer_steps, e);
     if (bad == cubome::quantity::none) bad = e.bad;
     if (bad == cubome::quantity::none) remember_best(settings, e, state);
@@ -375,9 +505,16 @@ inline report solve(const problem& problem, const settings& settings, state& sta
     if (bad != cubome::quantity::none) {
         report.outcome = cubome::outcome::non_finite;
         report.quantity = bad;
-    } else if (meets_tolerances(settings, e) &&
-               (!(settings.tol_gap > 0) ||
-                (refined.gap <= settings.tol_gap && !refined.is_negative(settings.machine_epsilon)))) {
+    } else if (is_flat) {
+        report.outcome = cubome::outcome::no_curvature;
+        // Nothing was descended.
+        report.gap = report.stationarity = report.multiplier = report.refined_f = report.refined_gap =
+            std::numeric_limits<double>::quiet_NaN();
+    } else if (meets_tolerances(settings, e, state.first_stationarity) &&
+               (!(settings.tol_gap > 0) || refined.gap <= settings.tol_gap) &&
+               (!(settings.rel_tol_gap > 0) || refined.gap <= settings.rel_tol_gap * std::abs(report.refined_f)) &&
+               ((!(settings.tol_gap > 0) && !(settings.rel_tol_gap > 0)) ||
+                !refined.is_negative(settings.machine_epsilon))) {
         report.outcome = cubome::outcome::converged;
     } else if (e.gap.is_negative(settings.machine_epsilon)) {
         report.outcome = cubome::outcome::descent_diverged;

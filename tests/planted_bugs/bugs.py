@@ -96,23 +96,34 @@ BUGS = [
 
     # --- schedule off by one ---
     solver("schedule", "iterations are counted from 2", PROBLEM,
-           "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(start_[l] + step + 2);"),
+           "return start_[l] + step + 1;", "return start_[l] + step + 2;"),
     solver("schedule", "a continued solve starts its schedule anew", PROBLEM,
-           "numbers[l] = scalar(start_[l] + step + 1);", "numbers[l] = scalar(step + 1);", PARTS),
+           "return start_[l] + step + 1;", "return step + 1;", PARTS),
     solver("schedule", "one update too many", SOLVE,
            "is_last = !is_started || step == o.outer_steps;", "is_last = !is_started || step > o.outer_steps;"),
 
     # --- λ for λ* ---
     solver("multiplier", "the update uses the best multiplier", SOLVE,
-           "multiplier(o_.barrier, p_.eta, e.q.gap, e.sums.alignment, e.sums.gap_norm, p_.epsilon)",
+           "multiplier(o_.barrier, eta_, e.q.gap, e.sums.alignment, e.sums.gap_norm, real(p_.epsilon))",
            "best_multiplier(e.sums.alignment, e.sums.gap_norm)"),
     solver("multiplier", "stationarity uses the update's multiplier", SOLVE,
-           "stationarity<Full>(g_, w_, e.sums)",
+           "stationarity<is_full>(g_, w_, e.sums)",
            "max(fma(e.multiplier, e.sums.alignment, e.sums.value_norm), real(scalar(0)))"),
     text("multiplier", "the best multiplier divides by nothing", MULTIPLIER,
          "select(squared_norm == zero, zero, max(-alignment / squared_norm, zero))",
          "max(-alignment / squared_norm, zero)",
          "multiplier_test", "Multiplier/*.AtItsBestIsZeroWhereTheGapHasNoGradient"),
+
+    # --- step rule ---
+    solver("step_rule", "power iteration stays where it is", SOLVE,
+           "select(lanes & is_found, change(i) * scale, real(x[i]))", "real(x[i])",
+           "step_rule_test/double.reports_the_largest_curvatures_whatever_the_rule", "quadratic", "step_rule_test"),
+    solver("step_rule", "an update follows a rejected descent", SOLVE,
+           "const mask tried = goes_on & !e.is_rejected;", "const mask tried = goes_on;",
+           "step_rule_test/double.doubles_a_curvature_that_the_descent_contradicts", "linear_model", "step_rule_test"),
+    solver("step_rule", "the way that v has gone is forgotten", SOLVE,
+           "result.travelled = m.travelled + outer_direction_norm(e.sums, e.multiplier);",
+           "result.travelled = outer_direction_norm(e.sums, e.multiplier);"),
 
     # --- report one step late ---
     solver("report", "the iterations of a report are one too many", SOLVE,

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "cubome/core/mathematics.hpp"
-#include "cubome/core/value_gap.hpp"
+#include "cubome/core/step_rule.hpp"
 #include "cubome/problem_runner.hpp"
 
 /// The solve of one problem (of one pack of problems), written once for every group.
@@ -12,13 +12,16 @@
 ///     ∇q̂ = (∇_v g(v_k, θ_k) − ∇_v g(v_k, θ⁽ᵀ⁾),  ∇_θ g(v_k, θ_k))
 ///     d = ∇f + λ ∇q̂;   v_{k+1} = P_V(v_k − ξ_v d_v),  θ_{k+1} = P_Θ(θ_k − ξ_θ d_θ)     outer update
 ///
-/// arXiv 2209.08709. Branches on data are masks and selects: in a pack each lane is a problem of its own. `Full` adds
-/// momentum, box, best and trace; without them both give the same bits.
+/// arXiv 2209.08709. Branches on data are masks and selects: in a pack each lane is a problem of its own. Whatever two
+/// instantiations can both be asked for, both give the same bits.
 CUBOME_BEGIN_NAMESPACE
 
 /// The arrays of one problem in flight. `own` but for θ⁽ᵗ⁾, which every lane reads.
-template <class Data, class OuterExtent, class InnerExtent, bool Full>
-struct solve_memory {
+template <class Data, class OuterExtent, class InnerExtent, solve_text Text>
+struct solve_memory;
+
+template <class Data, class OuterExtent, class InnerExtent>
+struct solve_memory<Data, OuterExtent, InnerExtent, solve_text::plain> {
     using real = typename Data::real;
     using outer_vector = typename Data::template own<OuterExtent>;
     using inner_vector = typename Data::template own<InnerExtent>;
@@ -48,8 +51,29 @@ struct solve_memory {
 };
 
 template <class Data, class OuterExtent, class InnerExtent>
-struct solve_memory<Data, OuterExtent, InnerExtent, true> : solve_memory<Data, OuterExtent, InnerExtent, false> {
-    using base = solve_memory<Data, OuterExtent, InnerExtent, false>;
+struct solve_memory<Data, OuterExtent, InnerExtent, solve_text::plain_automatic>
+    : solve_memory<Data, OuterExtent, InnerExtent, solve_text::plain> {
+    using base = solve_memory<Data, OuterExtent, InnerExtent, solve_text::plain>;
+    using typename base::inner_vector;
+    using typename base::outer_vector;
+
+    CUBOME_HD solve_memory(arena& memory, OuterExtent n_v, InnerExtent n_theta)
+        : base(memory, n_v, n_theta),
+          outer_velocity(memory, n_v),
+          inner_velocity(memory, n_theta),
+          inner_probe(memory, n_theta),
+          outer_probe(memory, n_theta) {}
+
+    outer_vector outer_velocity;
+    inner_vector inner_velocity;
+    inner_vector inner_probe;  ///< of length 1: where the curvature of g was largest
+    inner_vector outer_probe;  ///< the same for f
+};
+
+template <class Data, class OuterExtent, class InnerExtent>
+struct solve_memory<Data, OuterExtent, InnerExtent, solve_text::full>
+    : solve_memory<Data, OuterExtent, InnerExtent, solve_text::plain_automatic> {
+    using base = solve_memory<Data, OuterExtent, InnerExtent, solve_text::plain_automatic>;
     using typename base::inner_vector;
     using typename base::outer_vector;
 
@@ -59,8 +83,6 @@ struct solve_memory<Data, OuterExtent, InnerExtent, true> : solve_memory<Data, O
           outer_upper(memory, n_v),
           inner_lower(memory, n_theta),
           inner_upper(memory, n_theta),
-          outer_velocity(memory, n_v),
-          inner_velocity(memory, n_theta),
           descent_velocity(memory, n_theta),
           kept_descent_velocity(memory, n_theta),
           best_outer(memory, n_v),
@@ -71,10 +93,8 @@ struct solve_memory<Data, OuterExtent, InnerExtent, true> : solve_memory<Data, O
     bool has_inner_momentum = false;
     outer_vector outer_lower, outer_upper;  ///< V, infinite where there is no bound
     inner_vector inner_lower, inner_upper;  ///< Θ
-    outer_vector outer_velocity;
-    inner_vector inner_velocity;
-    inner_vector descent_velocity;       ///< of the descent under way
-    inner_vector kept_descent_velocity;  ///< what it starts from where it persists
+    inner_vector descent_velocity;          ///< of the descent under way
+    inner_vector kept_descent_velocity;     ///< what it starts from where it persists
     outer_vector best_outer;
     inner_vector best_inner;
 };
@@ -86,6 +106,7 @@ struct evaluation {
     value_gap_result<Real> q;  ///< q̂ and its magnitude
     Real multiplier;           ///< λ
     gradient_sums<Real> sums;
+    mask_of<Real> is_rejected;  ///< by the step rule: the descent says nothing of q̂, and no update is made
     mask_of<Real> is_moderate;  ///< all of the above and θ⁽ᵀ⁾, so that `complete` would find everything finite
 
     // What only `complete` fills in
@@ -106,52 +127,77 @@ struct refinement {
     value_gap_result<Real> q;
 };
 
-/// x is within a tolerance; one that is not set, 0, is no hurdle.
+/// x is within a tolerance of a scale; one that is not set is no hurdle.
 template <class Real>
-CUBOME_INLINE mask_of<Real> meets(Real x, Real tolerance) {
-    return (tolerance == Real(scalar_of<Real>(0))) | (x <= tolerance);
+CUBOME_INLINE mask_of<Real> meets(Real x, Real tolerance, Real scale) {
+    return (x <= tolerance * scale) | !(tolerance > Real(scalar_of<Real>(0)));
 }
 
-template <class G, class Problem, bool Full>
+/// Where each problem of a pack stands: what the loop changes besides the arrays.
+template <class Real>
+struct solve_progress {
+    mask_of<Real> active;         ///< still iterating
+    mask_of<Real> start_failed;   ///< v or θ was not finite as given
+    mask_of<Real> update_failed;  ///< an update would not have been finite
+    mask_of<Real> cancelled;
+    mask_of<Real> no_curvature;
+    Real last_multiplier;  ///< λ_{k−1}
+    Real best_kkt;         ///< +Inf before the first
+    Real first_stationarity;
+    step_memory<Real> steps;
+};
+
+/// @tparam Parameters problem_parameters of what converts to a Real
+template <class G, class Problem, solve_text Text, class Parameters = problem_parameters<typename G::real>>
 class bome_solver {
     using real = typename G::real;
     using scalar = scalar_of<real>;
     using mask = mask_of<real>;
+    using outer_extent = typename Problem::outer_extent_type;
+    using inner_extent = typename Problem::inner_extent_type;
 
-    static constexpr bool is_small =
-        G::template inlines<typename Problem::outer_extent_type, typename Problem::inner_extent_type>;
-    static constexpr bool is_tiny =
-        is_tiny_product<typename Problem::outer_extent_type, typename Problem::inner_extent_type>;
+    static constexpr bool is_full = Text == solve_text::full;
+    static constexpr bool has_momentum = Text != solve_text::plain;
+    static constexpr bool is_small = G::template inlines<outer_extent, inner_extent>;
 
 public:
     using data = typename Problem::data;
-    using memory = solve_memory<data, typename Problem::outer_extent_type, typename Problem::inner_extent_type, Full>;
+    using memory = solve_memory<data, outer_extent, inner_extent, Text>;
 
-    CUBOME_INLINE bome_solver(const G& g, Problem& problem, memory& w, const problem_parameters<real>& p,
-                              const batch_options& o)
+    /// Whether the family has a metric on held-out data.
+    static constexpr bool has_held_out = requires(const G& g, Problem& p, memory& w) {
+        p.held_out(g, w.outer, w.descent);
+    };
+
+    CUBOME_INLINE bome_solver(const G& g, Problem& problem, memory& w, const Parameters& p, const batch_options& o)
         : g_(g), problem_(problem), w_(w), p_(p), o_(o) {
-        // A tolerance that is not set is always met, but where none is set nothing converges.
-        const real zero(scalar(0)), always(infinity<scalar>);
-        const mask is_any = (p.tol_stationarity > zero) | (p.tol_gap > zero);
-        stationarity_limit_ = select(is_any, select(p.tol_stationarity > zero, p.tol_stationarity, always), -always);
-        gap_limit_ = select(p.tol_gap > zero, p.tol_gap, always);
-        if constexpr (Full) {
+        if constexpr (is_full) {
             w_.has_box = o.has_box;
             w_.pins = o.has_box && o.box == box_rule::free_set;
             w_.has_inner_momentum = o.has_inner_momentum;
         }
+        descent_step_size_ = real(p.descent_step_size);
+        eta_ = real(p.eta);
     }
 
-    /// Evaluates the iterate as far as an update needs it; changes v, θ, their momenta and λ_{k−1} in nothing.
+    /// Whether the steps are step_rule::automatic's.
+    CUBOME_INLINE bool is_automatic() const {
+        if constexpr (is_full) return o_.steps == step_rule::automatic;
+        return Text == solve_text::plain_automatic;
+    }
+
+    /// Evaluates the iterate as far as an update needs it; changes v, θ and their momenta in nothing. What it changes
+    /// of `progress` it would find again: steps that are measured here, and λ_{−1}, which is the η in use.
     ///
-    /// @param last_multiplier λ_{k−1}, η before the first update
-    CUBOME_INLINE evaluation<real> evaluate(real last_multiplier) {
+    /// @param due   the problems whose curvature is to be measured, if it was not in this iteration
+    /// @param fresh those of them that have made no iteration yet
+    CUBOME_INLINE evaluation<real> evaluate(solve_progress<real>& progress, mask due, mask fresh) {
         evaluation<real> e;
         prepare();
         start_descent(g_, w_);
-        e.outer_value = outer_gradient();
+        e.outer_value = outer_gradient(w_.outer_value_gradient, w_.inner_value_gradient);
 
-        if constexpr (Full) {
+        if constexpr (is_full) {
             if (o_.has_inner_momentum) {
                 const bool reset = o_.inner_momentum_reset;
                 g_.for_each(w_.inner_dim, [&](auto i) {
@@ -161,34 +207,104 @@ public:
         }
         // The first inner gradient is ∇_θ g(v_k, θ_k), which is ∇_θ q̂.
         inner_gradient(w_.inner_gap_gradient);
-        descent_step<Full>(g_, w_, w_.inner_gap_gradient, p_.descent_step_size, p_.inner_momentum);
+        if constexpr (Text != solve_text::plain) {
+            due = due & !progress.steps.is_measured;
+            if (any(due)) {
+                if constexpr (is_small)
+                    measure(progress.steps, due, fresh);
+                else
+                    measure_out_of_line(progress.steps, due, fresh);
+            }
+            if (is_automatic()) {
+                const real none(scalar(0));
+                progress.no_curvature =
+                    progress.no_curvature |
+                    (fresh & ((progress.steps.inner_curvature == none) | (progress.steps.outer_curvature == none)));
+                choose_steps(progress.steps);
+                progress.last_multiplier = select(fresh, eta_, progress.last_multiplier);
+            }
+        }
+        descent_step<is_full>(g_, w_, w_.inner_gap_gradient, descent_step_size_, real(p_.inner_momentum));
         descend(o_.inner_steps - 1);
         e.q = gap_gradient();
 
-        e.sums = sum_gradients<Full>(g_, w_, last_multiplier);
-        e.multiplier = multiplier(o_.barrier, p_.eta, e.q.gap, e.sums.alignment, e.sums.gap_norm, p_.epsilon);
+        e.sums = sum_gradients<is_full>(g_, w_, progress.last_multiplier);
+        e.multiplier = multiplier(o_.barrier, eta_, e.q.gap, e.sums.alignment, e.sums.gap_norm, real(p_.epsilon));
+        e.is_rejected = is_rejected(e, progress);
         e.is_moderate = g_.all_of(w_.inner_dim, [&](auto i) { return is_moderate(real(w_.descent[i])); }) &
                         is_moderate(e.outer_value) & is_moderate(e.q.gap) & is_moderate(e.q.magnitude) &
-                        e.sums.are_moderate();
+                        e.sums.are_moderate() & !progress.no_curvature;
         g_.template sync<barrier::evaluation_read>();
         return e;
     }
 
     /// Fills in the rest of an evaluation: before the update, or where no lane moved in it.
     CUBOME_INLINE void complete(evaluation<real>& e) {
-        e.stationarity = stationarity<Full>(g_, w_, e.sums);
-        e.is_descent_finite = g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.descent[i])); });
-        e.is_value_finite = isfinite(e.outer_value);
-        e.is_gap_finite = isfinite(e.q.gap) & isfinite(e.q.magnitude);
-        e.are_sums_finite = e.sums.are_finite() & isfinite(e.stationarity);
+        if constexpr (is_small)
+            complete_here(e);
+        else
+            complete_out_of_line(e);
     }
 
-    /// Whether a tolerance is set.
-    CUBOME_INLINE mask has_tolerance() const { return stationarity_limit_ > real(-infinity<scalar>); }
+    /// Whether a tolerance is set: where none is, nothing converges.
+    CUBOME_INLINE mask has_tolerance() const {
+        const real zero(scalar(0));
+        const mask result = (real(p_.tol_stationarity) > zero) | (real(p_.tol_gap) > zero);
+        if constexpr (is_full) {
+            if (o_.has_relative_tolerance)
+                return result | (real(p_.rel_tol_stationarity) > zero) | (real(p_.rel_tol_gap) > zero);
+        }
+        return result;
+    }
 
     /// Whether every tolerance that is set is met, and at least one is.
-    CUBOME_INLINE mask has_converged(const evaluation<real>& e) const {
-        return (e.stationarity <= stationarity_limit_) & (e.q.gap <= gap_limit_) & !is_ascent(e.q) & e.is_finite();
+    CUBOME_INLINE mask has_converged(const evaluation<real>& e, const solve_progress<real>& progress) const {
+        const real one(scalar(1));
+        mask result = has_tolerance() & meets(e.stationarity, real(p_.tol_stationarity), one) &
+                      meets(e.q.gap, real(p_.tol_gap), one) & !is_ascent(e.q) & !e.is_rejected & e.is_finite();
+        if constexpr (is_full) {
+            if (o_.has_relative_tolerance)
+                result = result & meets(e.stationarity, real(p_.rel_tol_stationarity), progress.first_stationarity) &
+                         meets(e.q.gap, real(p_.rel_tol_gap), abs(e.outer_value));
+        }
+        return result;
+    }
+
+    /// Whether the refined gap meets the tolerances that there are for the gap.
+    CUBOME_INLINE mask meets_gap(const refinement<real>& refined) const {
+        const real zero(scalar(0)), one(scalar(1));
+        mask is_any = real(p_.tol_gap) > zero;
+        mask result = meets(refined.q.gap, real(p_.tol_gap), one);
+        if constexpr (is_full) {
+            if (o_.has_relative_tolerance) {
+                is_any = is_any | (real(p_.rel_tol_gap) > zero);
+                result = result & meets(refined.q.gap, real(p_.rel_tol_gap), abs(refined.outer_value));
+            }
+        }
+        return result & !(is_any & is_ascent(refined.q));
+    }
+
+    /// The steps of one update.
+    struct step_sizes {
+        real outer, inner;  ///< ξ_v, ξ_θ
+        real travelled;     ///< Σ ‖d_v‖² with this update
+    };
+
+    /// @param number k + 1, for schedules
+    CUBOME_INLINE step_sizes steps_of(const evaluation<real>& e, const step_memory<real>& m, real number) const {
+        step_sizes result{real(p_.outer_step_size), real(p_.inner_step_size), m.travelled};
+        if (is_automatic()) {
+            result.travelled = m.travelled + outer_direction_norm(e.sums, e.multiplier);
+            const real reach = (real(scalar(1)) - real(p_.outer_momentum)) * sqrt(real(scalar(index(w_.outer_dim))));
+            result.outer = reach * inverse_or_zero(sqrt(result.travelled));
+            result.inner = inverse_or_zero(fma(e.multiplier, m.inner_curvature, m.outer_curvature));
+        } else if (o_.has_schedule) {
+            // ξ (k + 1)^(−p); exp(−0) is exactly 1
+            const real log_number = log(number);
+            result.outer = result.outer * exp(-(real(p_.outer_schedule) * log_number));
+            result.inner = result.inner * exp(-(real(p_.inner_schedule) * log_number));
+        }
+        return result;
     }
 
     /// Makes the outer update of the active lanes from the gradients that `evaluate` left. A lane whose direction or
@@ -201,35 +317,35 @@ public:
         // d = ∇f + λ ∇q̂, through the momentum, and the new iterate, of one coordinate
         const auto outer_direction = [&](auto i) {
             real d = fma(lambda, real(w_.outer_gap_gradient[i]), real(w_.outer_value_gradient[i]));
-            if constexpr (Full) {
-                if (o_.has_outer_momentum) d = heavy_ball(p_.outer_momentum, real(w_.outer_velocity[i]), d);
+            if constexpr (has_momentum) {
+                if (o_.has_outer_momentum) d = heavy_ball(real(p_.outer_momentum), real(w_.outer_velocity[i]), d);
             }
             return d;
         };
         const auto inner_direction = [&](auto i) {
             real d = fma(lambda, real(w_.inner_gap_gradient[i]), real(w_.inner_value_gradient[i]));
-            if constexpr (Full) {
-                if (o_.has_outer_momentum) d = heavy_ball(p_.outer_momentum, real(w_.inner_velocity[i]), d);
+            if constexpr (has_momentum) {
+                if (o_.has_outer_momentum) d = heavy_ball(real(p_.outer_momentum), real(w_.inner_velocity[i]), d);
             }
             return d;
         };
         const auto outer_next = [&](auto i, real direction) {
             const real next = fma(-outer_step, direction, real(w_.outer[i]));
-            if constexpr (Full) {
+            if constexpr (is_full) {
                 if (o_.has_box) return project(next, real(w_.outer_lower[i]), real(w_.outer_upper[i]));
             }
             return next;
         };
         const auto inner_next = [&](auto i, real direction) {
             const real next = fma(-inner_step, direction, real(w_.inner[i]));
-            if constexpr (Full) {
+            if constexpr (is_full) {
                 if (o_.has_box) return project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i]));
             }
             return next;
         };
         // P makes an infinite direction finite; without a box the new iterate shows it.
         const auto is_sound = [&](real direction, real next) -> mask {
-            if constexpr (Full) {
+            if constexpr (is_full) {
                 if (o_.has_box) return isfinite(next) & isfinite(direction);
             }
             return isfinite(next);
@@ -249,21 +365,34 @@ public:
         g_.for_each(w_.outer_dim, [&](auto i) {
             const real d = outer_direction(i);
             w_.outer[i] = select(moved, outer_next(i, d), real(w_.outer[i]));
-            if constexpr (Full) {
+            if constexpr (has_momentum) {
                 if (o_.has_outer_momentum) w_.outer_velocity[i] = select(moved, d, real(w_.outer_velocity[i]));
             }
         });
         g_.for_each(w_.inner_dim, [&](auto i) {
             const real d = inner_direction(i);
             w_.inner[i] = select(moved, inner_next(i, d), real(w_.inner[i]));
-            if constexpr (Full) {
+            if constexpr (has_momentum) {
                 if (o_.has_outer_momentum) w_.inner_velocity[i] = select(moved, d, real(w_.inner_velocity[i]));
+            }
+            if constexpr (is_full) {
                 if (o_.has_inner_momentum && !o_.inner_momentum_reset)
                     w_.kept_descent_velocity[i] =
                         select(moved, real(w_.descent_velocity[i]), real(w_.kept_descent_velocity[i]));
             }
         });
         return moved;
+    }
+
+    /// Takes the momentum from the lanes whose descent was rejected: where it came from earlier iterations it may be
+    /// what led upwards.
+    CUBOME_INLINE void stop_descent(mask rejected) {
+        if constexpr (is_full) {
+            if (o_.has_inner_momentum && !o_.inner_momentum_reset)
+                g_.for_each(w_.inner_dim, [&](auto i) {
+                    w_.kept_descent_velocity[i] = select(rejected, real(scalar(0)), real(w_.kept_descent_velocity[i]));
+                });
+        }
     }
 
     /// Keeps the iterate of the lanes in `better`.
@@ -274,22 +403,163 @@ public:
                     [&](auto i) { w_.best_inner[i] = select(better, real(w_.inner[i]), real(w_.best_inner[i])); });
     }
 
+    /// The family's metric of θ_k on held-out data. Leaves θ⁽⁰⁾ = θ_k behind.
+    CUBOME_INLINE real held_out() {
+        g_.template sync<barrier::descent_read>();
+        start_descent(g_, w_);
+        const real result = problem_.held_out(g_, w_.outer, w_.descent);
+        g_.template sync<barrier::descent_read>();
+        return result;
+    }
+
     /// f and q̂ by R descent steps from θ_k with fresh momentum. Uses the gradients' arrays; the iterate stays.
     CUBOME_INLINE refinement<real> refine() {
         refinement<real> r;
         prepare();
         start_descent(g_, w_);
-        if constexpr (Full) {
+        if constexpr (is_full) {
             if (o_.has_inner_momentum)
                 g_.for_each(w_.inner_dim, [&](auto i) { w_.descent_velocity[i] = real(scalar(0)); });
         }
         descend(o_.refine_steps);
-        r.outer_value = outer_gradient();
+        r.outer_value = outer_gradient(w_.outer_value_gradient, w_.inner_value_gradient);
         r.q = gap_gradient();
         return r;
     }
 
 private:
+    CUBOME_INLINE void complete_here(evaluation<real>& e) {
+        e.stationarity = stationarity<is_full>(g_, w_, e.sums);
+        e.is_descent_finite = g_.all_of(w_.inner_dim, [&](auto i) { return isfinite(real(w_.descent[i])); });
+        e.is_value_finite = isfinite(e.outer_value);
+        e.is_gap_finite = isfinite(e.q.gap) & isfinite(e.q.magnitude);
+        e.are_sums_finite = e.sums.are_finite() & isfinite(e.stationarity);
+    }
+    CUBOME_OUT_OF_LINE void complete_out_of_line(evaluation<real>& e) { complete_here(e); }
+
+    /// Measures L̂_g and L̂_f of the problems in `due`, those of `fresh` from nothing. Expects ∇f and ∇_θ g at θ_k where
+    /// `evaluate` has them; uses θ⁽ᵗ⁾ and leaves θ⁽⁰⁾ = θ_k there.
+    CUBOME_INLINE void measure(step_memory<real>& m, mask due, mask fresh) {
+        const real zero(scalar(0));
+        if (any(fresh)) {
+            m.inner_curvature = select(fresh, zero, m.inner_curvature);
+            m.outer_curvature = select(fresh, zero, m.outer_curvature);
+            m.travelled = select(fresh, zero, m.travelled);
+            g_.for_each(w_.inner_dim, [&](auto i) {
+                const real start = first_probe(g_.number(i));
+                w_.inner_probe[i] = select(fresh, start, real(w_.inner_probe[i]));
+                w_.outer_probe[i] = select(fresh, start, real(w_.outer_probe[i]));
+            });
+        }
+        const auto squares = g_.template sum<3>(w_.inner_dim, [&](auto i, sums<real, 3> acc) {
+            acc[0] = fma(real(w_.inner[i]), real(w_.inner[i]), acc[0]);
+            acc[1] = fma(real(w_.inner_gap_gradient[i]), real(w_.inner_gap_gradient[i]), acc[1]);
+            acc[2] = fma(real(w_.inner_value_gradient[i]), real(w_.inner_value_gradient[i]), acc[2]);
+            return acc;
+        });
+        const real length = sqrt(squares[0]);
+        const auto merged = [&](real found, real known) {
+            return select(fresh, found, max(found, real(scalar(curvature_decay)) * known));
+        };
+        CUBOME_NO_UNROLL
+        for (int rounds = any(fresh) ? first_rounds : 1; rounds > 0; --rounds) {
+            const mask lanes = rounds == 1 ? due : due & fresh;
+            const bool is_last = rounds == 1;
+            const real of_g = probe(lanes, w_.inner_probe, w_.inner_gap_gradient, squares[1],
+                                    probe_distance(length, sqrt(squares[1]), m.inner_curvature), is_last,
+                                    [&] { inner_gradient(w_.gradient); });
+            m.inner_curvature = select(lanes, merged(of_g, m.inner_curvature), m.inner_curvature);
+            // ∇_v q̂ is still to come: its place is free.
+            const real of_f = probe(lanes, w_.outer_probe, w_.inner_value_gradient, squares[2],
+                                    probe_distance(length, sqrt(squares[2]), m.outer_curvature), is_last,
+                                    [&] { outer_gradient(w_.outer_gap_gradient, w_.gradient); });
+            m.outer_curvature = select(lanes, merged(of_f, m.outer_curvature), m.outer_curvature);
+        }
+        m.is_measured = m.is_measured | due;
+        g_.template sync<barrier::descent_read>();
+        start_descent(g_, w_);
+    }
+
+    CUBOME_OUT_OF_LINE void measure_out_of_line(step_memory<real>& m, mask due, mask fresh) { measure(m, due, fresh); }
+
+    /// One round of power iteration: the curvature along the probe x, which becomes the direction in which the gradient
+    /// changed. 0 where it does not change, and in the last round where the change may be rounding.
+    ///
+    /// @param base     the gradient at θ_k, and its squared norm
+    /// @param gradient leaves the gradient at θ⁽ᵗ⁾ in w_.gradient
+    template <class Probe, class Base, class Gradient>
+    CUBOME_INLINE real probe(mask lanes, Probe& x, const Base& base, real base_square, real distance, bool is_last,
+                             Gradient&& gradient) {
+        g_.template sync<barrier::descent_read>();
+        g_.template phase<barrier::probe>(w_.inner_dim, [&](auto i) {
+            const real start(w_.inner[i]), direction(x[i]);
+            real moved = fma(distance, direction, start);
+            if constexpr (is_full) {
+                if (o_.has_box) {
+                    // Inwards where the bound is in the way.
+                    const real lower(w_.inner_lower[i]), upper(w_.inner_upper[i]);
+                    const mask is_inside = (moved >= lower) & (moved <= upper);
+                    moved = project(select(is_inside, moved, fma(-distance, direction, start)), lower, upper);
+                }
+            }
+            w_.descent[i] = moved;
+        });
+        gradient();
+        const auto change = [&](auto i) { return real(w_.gradient[i]) - real(base[i]); };
+        const auto squares = g_.template sum<2>(w_.inner_dim, [&](auto i, sums<real, 2> acc) {
+            const real way = real(w_.descent[i]) - real(w_.inner[i]);
+            acc[0] = fma(change(i), change(i), acc[0]);
+            acc[1] = fma(way, way, acc[1]);
+            return acc;
+        });
+        constexpr scalar rounding = scalar(4) * machine_epsilon<scalar>;
+        const real least = is_last ? real(rounding * rounding) * base_square : real(scalar(0));
+        const real curvature = sqrt(squares[0] / squares[1]);
+        const mask is_found = (squares[0] > least) & isfinite(curvature);
+        const real scale = inverse_or_zero(sqrt(squares[0]));
+        g_.for_each(w_.inner_dim, [&](auto i) { x[i] = select(lanes & is_found, change(i) * scale, real(x[i])); });
+        return select(is_found, curvature, real(scalar(0)));
+    }
+
+    /// α and the η in use.
+    CUBOME_INLINE void choose_steps(const step_memory<real>& m) {
+        descent_step_size_ = inverse_or_zero(m.inner_curvature);
+        eta_ = real(p_.eta) * m.outer_curvature;
+        if (o_.barrier == barrier_form::gradient_norm) eta_ = eta_ * descent_step_size_;
+    }
+
+    /// ‖θ_k − θ⁽¹⁾‖²/α of the step θ⁽¹⁾ = P(θ_k − α ∇_θ q̂).
+    CUBOME_INLINE real first_decrease(const evaluation<real>& e) const {
+        if constexpr (is_full) {
+            if (o_.has_box) {
+                const auto way = g_.template sum<1>(w_.inner_dim, [&](auto i, sums<real, 1> acc) {
+                    const real start(w_.inner[i]);
+                    const real next = fma(-descent_step_size_, real(w_.inner_gap_gradient[i]), start);
+                    const real moved = project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i])) - start;
+                    acc[0] = fma(moved, moved, acc[0]);
+                    return acc;
+                });
+                return way[0] * inverse_or_zero(descent_step_size_);
+            }
+        }
+        return descent_step_size_ * e.sums.inner_gap_norm;
+    }
+
+    /// Whether q̂ is, beyond rounding, less than what steps of α ≤ 1/L decrease g by.
+    CUBOME_INLINE mask is_rejected(const evaluation<real>& e, const solve_progress<real>& progress) const {
+        if (!is_automatic()) return mask(false);
+        real promise(scalar(0));
+        if constexpr (is_full) {
+            // Momentum promises less: that g does not increase.
+            if (!o_.has_inner_momentum) promise = first_decrease(e);
+        } else {
+            promise = first_decrease(e);
+        }
+        const real least = real(scalar(least_decrease)) * promise;
+        const real rounding = real(gap_rounding<scalar>) * e.q.magnitude;
+        return (e.q.gap < least - rounding) | progress.no_curvature;
+    }
+
     // The problem's four functions. Small ones are inlined wherever they are called, which keeps their arrays in
     // registers; of large ones there is one body each, or compiling them would take minutes.
     CUBOME_INLINE void prepare() {
@@ -310,11 +580,11 @@ private:
         else
             return gap_gradient_out_of_line();
     }
-    CUBOME_INLINE real outer_gradient() {
+    CUBOME_INLINE real outer_gradient(typename memory::outer_vector& of_v, typename memory::inner_vector& of_theta) {
         if constexpr (is_small)
-            return problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+            return problem_.outer_gradient(g_, w_.outer, w_.descent, of_v, of_theta);
         else
-            return outer_gradient_out_of_line();
+            return outer_gradient_out_of_line(of_v, of_theta);
     }
 
     CUBOME_OUT_OF_LINE void prepare_out_of_line() { problem_.prepare(g_, w_.outer); }
@@ -324,16 +594,17 @@ private:
     CUBOME_OUT_OF_LINE value_gap_result<real> gap_gradient_out_of_line() {
         return problem_.gap_gradient(g_, w_.outer, w_.inner, w_.descent, w_.outer_gap_gradient);
     }
-    CUBOME_OUT_OF_LINE real outer_gradient_out_of_line() {
-        return problem_.outer_gradient(g_, w_.outer, w_.descent, w_.outer_value_gradient, w_.inner_value_gradient);
+    CUBOME_OUT_OF_LINE real outer_gradient_out_of_line(typename memory::outer_vector& of_v,
+                                                       typename memory::inner_vector& of_theta) {
+        return problem_.outer_gradient(g_, w_.outer, w_.descent, of_v, of_theta);
     }
 
     CUBOME_INLINE void descend(std::int64_t steps) {
         const auto step = [&] {
             inner_gradient(w_.gradient);
-            descent_step<Full>(g_, w_, w_.gradient, p_.descent_step_size, p_.inner_momentum);
+            descent_step<is_full>(g_, w_, w_.gradient, descent_step_size_, real(p_.inner_momentum));
         };
-        if constexpr (is_tiny) {
+        if constexpr (is_tiny<outer_extent, inner_extent>) {
             // Where a step is a handful of instructions the loop around it counts: eight at a time, and in 32 bits.
             auto near = static_cast<std::uint32_t>(steps);
             steps -= near;
@@ -349,31 +620,24 @@ private:
     const G& g_;
     Problem& problem_;
     memory& w_;
-    const problem_parameters<real>& p_;
+    const Parameters& p_;
     const batch_options& o_;
-    real stationarity_limit_, gap_limit_;
-};
-
-/// Where each problem of a pack stands: what the loop changes besides the arrays.
-template <class Real>
-struct solve_progress {
-    mask_of<Real> active;         ///< still iterating
-    mask_of<Real> start_failed;   ///< v or θ was not finite as given
-    mask_of<Real> update_failed;  ///< an update would not have been finite
-    mask_of<Real> cancelled;
-    Real last_multiplier;  ///< λ_{k−1}
-    Real best_kkt;         ///< +Inf before the first
+    real descent_step_size_, eta_;  ///< α and η of this iteration
 };
 
 /// Lets `host` keep what it wants of an evaluation after `step` updates: a row of the trace, the best iterate.
-template <bool Full, class Solver, class Real, class Host>
+template <solve_text Text, class Solver, class Real, class Host>
 CUBOME_INLINE void note(Solver& solver, const evaluation<Real>& e, const batch_options& o,
                         solve_progress<Real>& progress, Host& host, std::int64_t step) {
-    if constexpr (Full) {
-        if (o.trace_interval > 0 && step % o.trace_interval == 0) host.trace(e, progress.active, step);
+    if constexpr (Text == solve_text::full) {
+        if (o.trace_interval > 0 && step % o.trace_interval == 0) {
+            host.trace(e, progress.active, step);
+            if constexpr (Solver::has_held_out)
+                if (o.traces_held_out) host.trace_held_out(solver.held_out(), progress.active, step);
+        }
         if (o.wants_best) {
             const mask_of<Real> better =
-                progress.active & e.is_finite() & !is_ascent(e.q) & (e.kkt() < progress.best_kkt);
+                progress.active & e.is_finite() & !is_ascent(e.q) & !e.is_rejected & (e.kkt() < progress.best_kkt);
             if (any(better)) {
                 progress.best_kkt = select(better, e.kkt(), progress.best_kkt);
                 solver.keep_best(better);
@@ -392,13 +656,18 @@ CUBOME_INLINE void note(Solver& solver, const evaluation<Real>& e, const batch_o
 ///                                           for the first step
 ///     host.should_stop()                    polled once an iteration; the same answer in every lane
 ///     host.iteration_number(step)           k + 1 of each lane, as a Real, for schedules
+///     host.is_fresh(step)                   the lanes that have k = 0
+///     host.is_due(step)                     the lanes whose k is a multiple of measuring_interval
 ///     host.stopped(mask, step)              these lanes have made `step` updates and make no more in this part
 ///     host.found_best(mask, step)           these lanes' best iterate is the one after `step` updates
 ///     host.trace(evaluation, mask, step)    a row of the trace
-template <bool Full, class Solver, class Real, class Host>
-CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<Real>& p, const batch_options& o,
-                                       solve_progress<Real>& progress, Host& host) {
+///     host.trace_held_out(x, mask, step)    its element of the held-out metric
+template <solve_text Text, class Solver, class Real, class Host>
+CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, solve_progress<Real>& progress,
+                                       Host& host) {
     using mask = mask_of<Real>;
+    constexpr bool has_rule = Text != solve_text::plain;
+    constexpr bool is_full = Text == solve_text::full;
     evaluation<Real> e;
     std::int64_t step = host.first_step();
     // Where no lane can start, the first evaluation is the last.
@@ -406,36 +675,47 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<
     progress.active = after_any(progress.active);
     // Where nobody watches convergence, stationarity is for the last evaluation, and for telling whether it is finite:
     // of moderate sums it is.
-    const bool is_watched = Full || any(solver.has_tolerance());
+    const bool is_watched = is_full || any(solver.has_tolerance());
     const auto stop = [&] {
         host.stopped(progress.active, step);
         progress.active = mask(false);
         return e;
     };
     do {
-        e = solver.evaluate(progress.last_multiplier);
+        // Whose curvature is measured, and whose from nothing.
+        mask fresh(false), due(false), begins(false);
+        if constexpr (has_rule) {
+            fresh = begins = host.is_fresh(step);
+            due = fresh | host.is_due(step);
+            // With fixed steps it is but reported, as the solve found it.
+            if (!solver.is_automatic()) due = begins = mask(o.wants_curvature && step == 0);
+            // What has stopped keeps its memory.
+            const mask goes = progress.active & !progress.start_failed;
+            due = due & goes;
+            begins = begins & goes;
+        }
+        e = solver.evaluate(progress, due, begins);
         mask goes_on = progress.active;
         const bool is_last = !is_started || step == o.outer_steps;
         if (is_watched || is_last || host.should_stop() || !all(e.is_moderate | !goes_on)) {
             const bool is_cancelled = !is_last && host.should_stop();
             solver.complete(e);
-            if (is_started) note<Full>(solver, e, o, progress, host, step);
-            goes_on = goes_on & e.is_finite() & !solver.has_converged(e);
+            if constexpr (is_full)
+                progress.first_stationarity = select(fresh, e.stationarity, progress.first_stationarity);
+            if (is_started) note<Text>(solver, e, o, progress, host, step);
+            goes_on = goes_on & e.is_finite() & !solver.has_converged(e, progress) & !progress.no_curvature;
             if (is_cancelled) progress.cancelled = goes_on;
             if (is_last || is_cancelled || !any(goes_on)) return stop();
             goes_on = after_any(goes_on);
         }
 
-        // ξ (k + 1)^(−p); exp(−0) is exactly 1
-        Real outer_step = p.outer_step_size;
-        Real inner_step = p.inner_step_size;
-        if (o.has_schedule) {
-            const Real log_number = log(Real(host.iteration_number(step)));
-            outer_step = outer_step * exp(-(p.outer_schedule * log_number));
-            inner_step = inner_step * exp(-(p.inner_schedule * log_number));
-        }
-        mask moved = solver.update(e.multiplier, outer_step, inner_step, goes_on);
-        if (!any(moved)) {
+        const auto steps = solver.steps_of(
+            e, progress.steps, o.has_schedule ? Real(host.iteration_number(step)) : Real(scalar_of<Real>(1)));
+        const mask tried = goes_on & !e.is_rejected;
+        mask moved = solver.update(e.multiplier, steps.outer, steps.inner, tried);
+        mask stays = moved;
+        if constexpr (has_rule) stays = moved | (goes_on & e.is_rejected);
+        if (!any(stays)) {
             progress.update_failed = progress.update_failed | goes_on;
             if (!is_watched) {
                 solver.complete(e);
@@ -447,12 +727,21 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const problem_parameters<
             }
             return stop();
         }
-        moved = after_any(moved);
-        progress.update_failed = progress.update_failed | (goes_on & !moved);
+        stays = after_any(stays);
+        if constexpr (!has_rule) moved = stays;
+        progress.update_failed = progress.update_failed | (goes_on & !stays);
         progress.last_multiplier = select(moved, e.multiplier, progress.last_multiplier);
-        const mask frozen = progress.active & !moved;
+        if constexpr (has_rule) {
+            step_memory<Real>& m = progress.steps;
+            m.travelled = select(moved, steps.travelled, m.travelled);
+            const mask rejected = goes_on & e.is_rejected;
+            m.inner_curvature = select(rejected, m.inner_curvature + m.inner_curvature, m.inner_curvature);
+            solver.stop_descent(rejected);
+            m.is_measured = m.is_measured & !stays;
+        }
+        const mask frozen = progress.active & !stays;
         if (any(frozen)) host.stopped(frozen, step);
-        progress.active = moved;
+        progress.active = stays;
         ++step;
     } while (!host.pauses(step));
     host.stopped(progress.active, step);

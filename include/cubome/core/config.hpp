@@ -19,8 +19,14 @@
 #endif
 
 // The text is many small functions that pass lambdas: it is fast where all of them are inlined, registers included.
+// Where nothing is optimised, as in a debugger, it stays the functions it is written as.
+#if defined(__CUDACC__) || defined(__OPTIMIZE__)
 #define CUBOME_FLATTEN __attribute__((flatten))
 #define CUBOME_INLINE CUBOME_HD inline __attribute__((always_inline))
+#else
+#define CUBOME_FLATTEN
+#define CUBOME_INLINE CUBOME_HD inline
+#endif
 
 // Loops that nvcc is to unroll where the number of trips turns out to be a constant, since what they index are
 // registers, and loops that it is not to.
@@ -36,7 +42,7 @@
 #if defined(__CUDACC__)
 #define CUBOME_OUT_OF_LINE CUBOME_HD __noinline__
 #else
-#define CUBOME_OUT_OF_LINE __attribute__((noinline, flatten))
+#define CUBOME_OUT_OF_LINE __attribute__((noinline)) CUBOME_FLATTEN
 #endif
 
 #if defined(__CUDACC__)

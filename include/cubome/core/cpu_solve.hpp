@@ -17,6 +17,7 @@ class lane_access<vector_group<Pack>> {
 
 public:
     static constexpr index size = 1;
+    static constexpr bool reads_parameters_cheaply = false;
 
     CUBOME_INLINE lane_access(std::int64_t first, index) : first_(first) {}
 
@@ -67,12 +68,12 @@ private:
 };
 
 /// Solves a range of problems on the calling thread, a pack of them or one at a time.
-template <class Group, class Family, bool Full, class... Extents>
+template <class Group, class Family, solve_text Text, class... Extents>
 class cpu_solve {
     using scalar = scalar_of<typename Group::real>;
     using access = lane_access<Group>;
     using batch_type = batch_arguments<scalar>;
-    using one_solve = problem_solve<Group, Family, Full, Extents...>;
+    using one_solve = problem_solve<Group, Family, Text, Extents...>;
 
 public:
     static constexpr index problems_at_once = access::size;

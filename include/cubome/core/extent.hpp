@@ -40,9 +40,10 @@ inline constexpr index unroll_limit = 8;
 template <class E>
 inline constexpr bool is_unrolled = E::is_constant&& E::constant <= unroll_limit;
 
-/// Whether a problem of two extents is so small that the instructions of a loop around its arithmetic count.
-template <class E, class E2>
-inline constexpr bool is_tiny_product = E::is_constant&& E2::is_constant&& E::constant* E2::constant <= 16;
+/// Whether a problem of these extents is so small that the instructions of a loop around its arithmetic count; so is
+/// one without extents, whose sizes are fixed.
+template <class... E>
+inline constexpr bool is_tiny = (... && E::is_constant) && (1 * ... * std::int64_t(E::constant)) <= 16;
 
 /// f(0), f(1), …, f(n − 1), without a loop where n is a small constant.
 template <class E, class F>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "cubome/core/problem_data.hpp"
@@ -8,6 +9,19 @@
 
 /// What a family says about itself, without anything that depends on how it is compiled.
 CUBOME_BEGIN_NAMESPACE
+
+/// use(constant) of this instantiation of the text, as a constant.
+template <class Use>
+decltype(auto) with_text(solve_text text, Use&& use) {
+    switch (text) {
+        case solve_text::plain:
+            return use(std::integral_constant<solve_text, solve_text::plain>{});
+        case solve_text::plain_automatic:
+            return use(std::integral_constant<solve_text, solve_text::plain_automatic>{});
+        default:
+            return use(std::integral_constant<solve_text, solve_text::full>{});
+    }
+}
 
 template <class Family, template <class...> class Template, class Indices>
 struct run_time_extents_of;
@@ -40,6 +54,15 @@ problem_layout layout_of(const std::int64_t* dims) noexcept {
     problem_layout layout;
     layout.outer_dim = problem.outer_extent();
     layout.inner_dim = problem.inner_extent();
+    using problem_type = decltype(problem);
+    if constexpr (requires(
+                      const typename problem_type::data::group& g,
+                      typename problem_type::data::template published<typename problem_type::inner_extent_type> x) {
+                      problem.held_out(g, x, x);
+                  }) {
+        layout.has_held_out = true;
+        if constexpr (requires { problem.held_out_extent(); }) layout.has_held_out = problem.held_out_extent() > 0;
+    }
     problem.visit_arrays([&]<class Storage>(const char* name, const Storage& storage) {
         // one too many is counted, and refused by the constructor of `problem`
         if (layout.num_arrays++ >= problem_layout::max_own_arrays) return;
@@ -68,6 +91,7 @@ problem_runner<Scalar> describe() {
     result.name = Family::name;
     result.num_dims = Family::num_dims;
     result.dim_names = Family::dim_names;
+    if constexpr (requires { Family::has_curvature; }) result.has_curvature = Family::has_curvature;
     result.check = &Family::check;
     result.layout = &layout_of<Scalar, Family>;
     return result;

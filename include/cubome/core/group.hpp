@@ -11,6 +11,7 @@ CUBOME_BEGIN_NAMESPACE
 enum class barrier {
     prepared,         ///< what a problem's prepare publishes
     iterate,          ///< θ⁽⁰⁾ = θ_k
+    probe,            ///< θ_k moved to where a gradient tells the curvature
     descent_read,     ///< everyone has read θ⁽ᵗ⁾: it may be overwritten
     descent,          ///< θ⁽ᵗ⁺¹⁾
     residual,         ///< what a problem's gradients publish on the way

@@ -36,6 +36,7 @@ class lane_access {
 
 public:
     static constexpr index size = real_traits<real>::lanes;
+    static constexpr bool reads_parameters_cheaply = false;
 
     CUBOME_INLINE lane_access(std::int64_t first, index count) : first_(first), count_(count) {}
 
@@ -107,6 +108,15 @@ private:
     alignas(workspace_alignment) bool values_[real_traits<Real>::lanes];
 };
 
+/// A parameter of one problem, read from the batch each time.
+template <class Scalar>
+struct batch_parameter {
+    const batch_number<Scalar>& in;
+    std::int64_t problem;
+
+    CUBOME_INLINE operator Scalar() const { return in.data == nullptr ? in.value : in.data[problem]; }
+};
+
 /// What `iterate` asks of its host, for problems of a batch.
 template <class Group, class Part>
 class batch_host {
@@ -123,6 +133,8 @@ public:
             iteration_[l] = k;
             best_iteration_[l] = batch.options.wants_best && k > 0 ? batch.best_iteration[lanes.problem(l)] : -1;
         }
+        start_remainder_ = numbers([&](index l) { return start_[l] % measuring_interval; });
+        is_new_ = numbers([&](index l) { return start_[l] == 0; }) == real(scalar(1));
     }
 
     CUBOME_INLINE std::int64_t first_step() const { return part_.first_step(); }
@@ -130,13 +142,14 @@ public:
     CUBOME_INLINE bool should_stop() const { return part_.should_stop(); }
 
     CUBOME_INLINE real iteration_number(std::int64_t step) const {
-        if constexpr (access::size == 1) {
-            return real(scalar(start_[0] + step + 1));
-        } else {
-            alignas(workspace_alignment) scalar numbers[access::size];
-            for (index l = 0; l < access::size; ++l) numbers[l] = scalar(start_[l] + step + 1);
-            return real::load(numbers);
-        }
+        return numbers([&](index l) { return start_[l] + step + 1; });
+    }
+
+    CUBOME_INLINE mask_of<real> is_fresh(std::int64_t step) const { return is_new_ & mask_of<real>(step == 0); }
+
+    CUBOME_INLINE mask_of<real> is_due(std::int64_t step) const {
+        const std::int64_t missing = (measuring_interval - step % measuring_interval) % measuring_interval;
+        return start_remainder_ == real(scalar(missing));
     }
 
     CUBOME_INLINE void stopped(mask_of<real> mask, std::int64_t step) {
@@ -149,19 +162,15 @@ public:
 
     CUBOME_INLINE void trace(const evaluation<real>& e, mask_of<real> mask, std::int64_t step) {
         const mask_lanes_of<real> wanted(mask);
-        const std::int64_t row = step / batch_.options.trace_interval;
-        const auto put = [&](real x, scalar* to) {
-            if (to == nullptr) return;
-            alignas(workspace_alignment) scalar values[real_traits<real>::lanes];
-            store_lanes(x, values);
-            for_each_problem(lanes_, [&](index l) {
-                if (wanted[l]) to[lanes_.problem(l) * batch_.trace_rows + row] = values[l];
-            });
-        };
+        const auto put = [&](real x, scalar* to) { put_in_row(x, to, wanted, step); };
         put(e.outer_value, batch_.trace_outer_value);
         put(e.q.gap, batch_.trace_gap);
         put(e.stationarity, batch_.trace_stationarity);
         put(e.multiplier, batch_.trace_multiplier);
+    }
+
+    CUBOME_INLINE void trace_held_out(real x, mask_of<real> mask, std::int64_t step) {
+        put_in_row(x, batch_.trace_held_out, mask_lanes_of<real>(mask), step);
     }
 
     CUBOME_INLINE std::int64_t iteration(index l) const { return iteration_[l]; }
@@ -174,9 +183,33 @@ private:
         });
     }
 
+    /// The pack whose lane l is value(l).
+    template <class Value>
+    static CUBOME_INLINE real numbers(Value&& value) {
+        if constexpr (access::size == 1) {
+            return real(scalar(value(0)));
+        } else {
+            alignas(workspace_alignment) scalar lanes[access::size];
+            for (index l = 0; l < access::size; ++l) lanes[l] = scalar(value(l));
+            return real::load(lanes);
+        }
+    }
+
+    CUBOME_INLINE void put_in_row(real x, scalar* to, const mask_lanes_of<real>& wanted, std::int64_t step) const {
+        if (to == nullptr) return;
+        const std::int64_t row = step / batch_.options.trace_interval;
+        alignas(workspace_alignment) scalar values[real_traits<real>::lanes];
+        store_lanes(x, values);
+        for_each_problem(lanes_, [&](index l) {
+            if (wanted[l]) to[lanes_.problem(l) * batch_.trace_rows + row] = values[l];
+        });
+    }
+
     const batch_arguments<scalar>& batch_;
     const access& lanes_;
     const Part& part_;
+    real start_remainder_;              ///< of the iterations before this call, by measuring_interval
+    mask_of<real> is_new_;              ///< there are none
     std::int64_t start_[access::size];  ///< iterations before this call
     std::int64_t iteration_[access::size];
     std::int64_t best_iteration_[access::size];
@@ -191,17 +224,24 @@ template <class... F>
 overloads(F...) -> overloads<F...>;
 
 /// Solves the problems of a family that one group's lanes hold.
-template <class Group, class Family, bool Full, class... Extents>
+template <class Group, class Family, solve_text Text, class... Extents>
 class problem_solve {
     using real = typename Group::real;
     using scalar = scalar_of<real>;
     using mask = mask_of<real>;
     using data = problem_data<Group, Extents...>;
     using problem_type = typename Family::template problem<data>;
-    using solver_type = bome_solver<Group, problem_type, Full>;
-    using memory_type = typename solver_type::memory;
     using access = lane_access<Group>;
+    // A text that needs every register it can have reads a parameter where it needs it.
+    static constexpr bool are_registers_scarce =
+        Text == solve_text::full || (Text == solve_text::plain_automatic && !(... && Extents::is_constant));
+    static constexpr bool are_parameters_kept = !are_registers_scarce || !access::reads_parameters_cheaply;
+    using parameter = std::conditional_t<are_parameters_kept, real, batch_parameter<scalar>>;
+    using solver_type = bome_solver<Group, problem_type, Text, problem_parameters<parameter>>;
+    using memory_type = typename solver_type::memory;
     using batch_type = batch_arguments<scalar>;
+
+    static constexpr bool is_full = Text == solve_text::full;
 
 public:
     /// Counts what the arrays of one problem (of one pack) take.
@@ -225,12 +265,12 @@ public:
         load_arrays(batch, lanes, problem, is_first);
         load_state(batch, lanes, w);
         lanes.loaded();
-        const problem_parameters<real> p = load_parameters(batch, lanes);
+        const problem_parameters<parameter> p = load_parameters(batch, lanes);
         batch_host<Group, Part> host(batch, lanes, part);
 
-        const auto remembered = [&](const scalar* from, real initially) {
+        const auto remembered = [&](const scalar* from, real initially, std::int64_t stride = 1, index at = 0) {
             if (from == nullptr || batch.iteration == nullptr) return initially;
-            const real last = lanes.number([&](std::int64_t i) { return from[i]; });
+            const real last = lanes.number([&](std::int64_t i) { return from[i * stride + at]; });
             const real is_fresh = lanes.number([&](std::int64_t i) { return scalar(batch.iteration[i] == 0); });
             return select(is_fresh == real(scalar(1)), initially, last);
         };
@@ -240,23 +280,40 @@ public:
         progress.start_failed = !progress.active;
         progress.update_failed = mask(false);
         progress.cancelled = mask(false);
-        progress.last_multiplier = remembered(batch.multiplier, p.eta);
+        progress.no_curvature = mask(false);
+        progress.last_multiplier = remembered(batch.multiplier, real(p.eta));
         progress.best_kkt = remembered(batch.best_kkt, real(infinity<scalar>));
+        progress.first_stationarity = remembered(batch.first_stationarity, real(scalar(0)));
+        const auto step_number = [&](index at) {
+            return remembered(batch.step_memory, real(scalar(0)), step_memory_size, at);
+        };
+        progress.steps = {step_number(0), step_number(1), step_number(2), step_number(3) == real(scalar(1))};
 
         solver_type solver(g, problem, w, p, batch.options);
-        const auto last = iterate<Full>(solver, p, batch.options, progress, host);
+        const auto last = iterate<Text>(solver, batch.options, progress, host);
         const bool is_paused = any(progress.active);
-        // A cancelled problem is left as soon as can be: it has no refined values, whatever its neighbours have.
+        // A cancelled problem is left as soon as can be, one without curvature has no descent: they have no refined
+        // values, whatever their neighbours have.
         const real nan(quiet_nan<scalar>);
         refinement<real> refined{nan, {nan, nan}};
-        if (batch.options.wants_refined && !is_paused && !all(progress.cancelled)) {
+        const mask is_left = progress.cancelled | progress.no_curvature;
+        if (batch.options.wants_refined && !is_paused && !all(is_left)) {
             refined = solver.refine();
-            refined.outer_value = select(progress.cancelled, nan, refined.outer_value);
-            refined.q.gap = select(progress.cancelled, nan, refined.q.gap);
+            refined.outer_value = select(is_left, nan, refined.outer_value);
+            refined.q.gap = select(is_left, nan, refined.q.gap);
         }
 
         store_state(batch, lanes, w, progress, host);
-        if (!is_paused) store_report(batch, lanes, solver, p, progress, host, last, refined);
+        if constexpr (is_full) {
+            if (batch.options.wants_curvature && (solver.is_automatic() ? !is_paused : part.first_step() == 0)) {
+                const auto measured = [&](real x) { return select(progress.start_failed, nan, x); };
+                put(lanes, measured(progress.steps.inner_curvature), batch.report_inner_curvature);
+                put(lanes, measured(progress.steps.outer_curvature), batch.report_outer_curvature);
+            }
+            if constexpr (solver_type::has_held_out)
+                if (batch.options.wants_held_out && !is_paused) put(lanes, solver.held_out(), batch.report_held_out);
+        }
+        if (!is_paused) store_report(batch, lanes, solver, progress, host, last, refined);
         return is_paused;
     }
 
@@ -275,22 +332,18 @@ private:
                                        [&](const char*, auto& storage) { load(storage); }});
     }
 
-    static CUBOME_INLINE problem_parameters<real> load_parameters(const batch_type& batch, const access& lanes) {
+    static CUBOME_INLINE problem_parameters<parameter> load_parameters(const batch_type& batch, const access& lanes) {
         const auto get = [&](const batch_number<scalar>& x) {
-            return lanes.number([&](std::int64_t p) { return x.data == nullptr ? x.value : x.data[p]; });
+            if constexpr (are_parameters_kept)
+                return lanes.number([&](std::int64_t p) { return x.data == nullptr ? x.value : x.data[p]; });
+            else
+                return parameter{x, lanes.problem(0)};
         };
         const auto& p = batch.parameters;
-        return {get(p.outer_step_size),
-                get(p.inner_step_size),
-                get(p.descent_step_size),
-                get(p.outer_schedule),
-                get(p.inner_schedule),
-                get(p.outer_momentum),
-                get(p.inner_momentum),
-                get(p.eta),
-                get(p.epsilon),
-                get(p.tol_stationarity),
-                get(p.tol_gap)};
+        return {get(p.outer_step_size), get(p.inner_step_size),  get(p.descent_step_size), get(p.outer_schedule),
+                get(p.inner_schedule),  get(p.outer_momentum),   get(p.inner_momentum),    get(p.eta),
+                get(p.epsilon),         get(p.tol_stationarity), get(p.tol_gap),           get(p.rel_tol_stationarity),
+                get(p.rel_tol_gap)};
     }
 
     /// v, θ and what the algorithm remembers of earlier iterations; where a problem starts afresh, its initial values.
@@ -299,18 +352,22 @@ private:
         const std::int64_t n_theta = w.inner_dim;
         lanes.load(w.outer, [&](std::int64_t p, std::int64_t e) { return batch.outer[p * n_v + e]; });
         lanes.load(w.inner, [&](std::int64_t p, std::int64_t e) { return batch.inner[p * n_theta + e]; });
-        if constexpr (Full) {
-            const auto is_fresh = [&](std::int64_t p) { return batch.iteration == nullptr || batch.iteration[p] == 0; };
-            const auto remembered = [&](auto& storage, const scalar* from, std::int64_t n) {
-                lanes.load(storage, [&](std::int64_t p, std::int64_t e) {
-                    return from == nullptr || is_fresh(p) ? scalar(0) : from[p * n + e];
-                });
-            };
-            const batch_options& o = batch.options;
-            if (o.has_outer_momentum) {
+        [[maybe_unused]] const auto remembered = [&](auto& storage, const scalar* from, std::int64_t n) {
+            lanes.load(storage, [&](std::int64_t p, std::int64_t e) {
+                const bool is_fresh = batch.iteration == nullptr || batch.iteration[p] == 0;
+                return from == nullptr || is_fresh ? scalar(0) : from[p * n + e];
+            });
+        };
+        if constexpr (Text != solve_text::plain) {
+            remembered(w.inner_probe, batch.inner_probe, n_theta);
+            remembered(w.outer_probe, batch.outer_probe, n_theta);
+            if (batch.options.has_outer_momentum) {
                 remembered(w.outer_velocity, batch.outer_velocity, n_v);
                 remembered(w.inner_velocity, batch.inner_velocity, n_theta);
             }
+        }
+        if constexpr (is_full) {
+            const batch_options& o = batch.options;
             if (o.has_inner_momentum) remembered(w.kept_descent_velocity, batch.descent_velocity, n_theta);
             if (o.wants_best) {
                 remembered(w.best_outer, batch.best_outer, n_v);
@@ -337,13 +394,26 @@ private:
         lanes.store(w.inner, batch.inner);
         if (batch.iteration != nullptr)
             for_each_problem(lanes, [&](index l) { batch.iteration[lanes.problem(l)] = host.iteration(l); });
-        if (batch.multiplier != nullptr) lanes.store_number(progress.last_multiplier, batch.multiplier, 1);
-        if constexpr (Full) {
-            const batch_options& o = batch.options;
-            if (o.has_outer_momentum) {
+        put(lanes, progress.last_multiplier, batch.multiplier);
+        if constexpr (Text != solve_text::plain) {
+            const bool is_automatic = batch.options.steps == step_rule::automatic;
+            if (batch.step_memory != nullptr && is_automatic) {
+                const step_memory<real>& m = progress.steps;
+                const real is_measured = select(m.is_measured, real(scalar(1)), real(scalar(0)));
+                const real numbers[step_memory_size] = {m.inner_curvature, m.outer_curvature, m.travelled, is_measured};
+                unroll<step_memory_size>(
+                    [&](index i) { lanes.store_number(numbers[i], batch.step_memory + i, step_memory_size); });
+            }
+            if (batch.inner_probe != nullptr && is_automatic) lanes.store(w.inner_probe, batch.inner_probe);
+            if (batch.outer_probe != nullptr && is_automatic) lanes.store(w.outer_probe, batch.outer_probe);
+            if (batch.options.has_outer_momentum) {
                 if (batch.outer_velocity != nullptr) lanes.store(w.outer_velocity, batch.outer_velocity);
                 if (batch.inner_velocity != nullptr) lanes.store(w.inner_velocity, batch.inner_velocity);
             }
+        }
+        if constexpr (is_full) {
+            const batch_options& o = batch.options;
+            if (o.has_relative_tolerance) put(lanes, progress.first_stationarity, batch.first_stationarity);
             if (o.has_inner_momentum && !o.inner_momentum_reset && batch.descent_velocity != nullptr)
                 lanes.store(w.kept_descent_velocity, batch.descent_velocity);
             if (o.wants_best) {
@@ -356,26 +426,28 @@ private:
         }
     }
 
+    static CUBOME_INLINE void put(const access& lanes, real x, scalar* to) {
+        if (to != nullptr) lanes.store_number(x, to, 1);
+    }
+
     template <class Host>
     static CUBOME_INLINE void store_report(const batch_type& batch, const access& lanes, const solver_type& solver,
-                                           const problem_parameters<real>& p, const solve_progress<real>& progress,
-                                           const Host& host, const evaluation<real>& e,
-                                           const refinement<real>& refined) {
-        const auto put = [&](real x, scalar* to) {
-            if (to != nullptr) lanes.store_number(x, to, 1);
-        };
-        put(e.outer_value, batch.report_outer_value);
-        put(e.q.gap, batch.report_gap);
-        put(e.stationarity, batch.report_stationarity);
-        put(e.multiplier, batch.report_multiplier);
-        put(refined.outer_value, batch.report_refined_outer_value);
-        put(refined.q.gap, batch.report_refined_gap);
+                                           const solve_progress<real>& progress, const Host& host,
+                                           const evaluation<real>& e, const refinement<real>& refined) {
+        put(lanes, e.outer_value, batch.report_outer_value);
+        // Without curvature there was no descent, and nothing to say of what is made of it.
+        const auto of_descent = [&](real x) { return select(progress.no_curvature, real(quiet_nan<scalar>), x); };
+        put(lanes, of_descent(e.q.gap), batch.report_gap);
+        put(lanes, of_descent(e.stationarity), batch.report_stationarity);
+        put(lanes, of_descent(e.multiplier), batch.report_multiplier);
+        put(lanes, refined.outer_value, batch.report_refined_outer_value);
+        put(lanes, refined.q.gap, batch.report_refined_gap);
 
         // A gap tolerance must also hold for the refined gap.
-        const mask converged = solver.has_converged(e) & meets(refined.q.gap, p.tol_gap) &
-                               ((p.tol_gap == real(scalar(0))) | !is_ascent(refined.q));
+        const mask converged = solver.has_converged(e, progress) & solver.meets_gap(refined);
         const failures failed(progress, e);
-        const mask_lanes_of<real> is_cancelled(progress.cancelled), is_converged(converged), ascends(is_ascent(e.q));
+        const mask_lanes_of<real> is_cancelled(progress.cancelled), is_converged(converged), ascends(is_ascent(e.q)),
+            is_flat(progress.no_curvature);
         for_each_problem(lanes, [&](index l) {
             const std::int64_t i = lanes.problem(l);
             const quantity what = failed.first(l);
@@ -383,6 +455,7 @@ private:
             if (batch.report_iterations != nullptr) batch.report_iterations[i] = host.iteration(l);
             if (batch.report_outcome == nullptr) return;
             batch.report_outcome[i] = what != quantity::none ? outcome::non_finite
+                                      : is_flat[l]           ? outcome::no_curvature
                                       : is_cancelled[l]      ? outcome::cancelled
                                       : is_converged[l]      ? outcome::converged
                                       : ascends[l]           ? outcome::descent_diverged

@@ -25,10 +25,6 @@ using thread_lanes =
     vector_group<typename pack_of_lanes<Scalar, static_cast<index>(workspace_alignment / sizeof(Scalar))>::type>;
 #endif
 
-/// Whether all extents are constants and their product is at most 16; so is that of no extents, which are fixed.
-template <class... Extents>
-inline constexpr bool is_tiny = (... && Extents::is_constant) && (1 * ... * std::int64_t(Extents::constant)) <= 16;
-
 /// The two ways to use the CPU's lanes.
 enum class cpu_mapping { pack, thread };
 
@@ -42,20 +38,23 @@ struct cpu_variant {
     static constexpr cpu_mapping mapping = Mapping;
     using group =
         std::conditional_t<Mapping == cpu_mapping::pack, pack_group<Scalar, is_tiny<Extents...>>, thread_lanes<Scalar>>;
-    template <bool Full>
-    using solve = cpu_solve<group, Family, Full, Extents...>;
+    template <solve_text Text>
+    using solve = cpu_solve<group, Family, Text, Extents...>;
 
     static bool serves(const std::int64_t* dims) { return are_extents_of<Extents...>(dims); }
 
-    static cpu_plan plan(const std::int64_t* dims, bool full) {
-        return {Mapping == cpu_mapping::pack ? "pack" : "thread", static_cast<int>(solve<false>::problems_at_once),
-                full ? solve<true>::workspace_bytes(dims) : solve<false>::workspace_bytes(dims)};
+    static cpu_plan plan(const std::int64_t* dims, solve_text text) {
+        return with_text(text, [&](auto with) {
+            using chosen = solve<decltype(with)::value>;
+            return cpu_plan{Mapping == cpu_mapping::pack ? "pack" : "thread",
+                            static_cast<int>(chosen::problems_at_once), chosen::workspace_bytes(dims)};
+        });
     }
 
-    static std::int64_t run(const batch_arguments<Scalar>& batch, bool full, std::int64_t first, std::int64_t last,
-                            void* workspace) {
-        return full ? solve<true>::run(batch, first, last, workspace)
-                    : solve<false>::run(batch, first, last, workspace);
+    static std::int64_t run(const batch_arguments<Scalar>& batch, solve_text text, std::int64_t first,
+                            std::int64_t last, void* workspace) {
+        return with_text(text,
+                         [&](auto with) { return solve<decltype(with)::value>::run(batch, first, last, workspace); });
     }
 };
 
@@ -67,7 +66,7 @@ struct run_time_variants {
     template <class... Extents>
     using thread_of = cpu_variant<Scalar, Family, cpu_mapping::thread, Extents...>;
     template <class... Extents>
-    using one_of = cpu_solve<serial_group<Scalar>, Family, false, Extents...>;
+    using one_of = cpu_solve<serial_group<Scalar>, Family, solve_text::plain, Extents...>;
 
     using pack = with_run_time_extents<Family, pack_of>;
     using thread = with_run_time_extents<Family, thread_of>;
@@ -84,16 +83,16 @@ cpu_mapping choose_cpu_mapping(const std::int64_t* dims) {
 /// A family's CPU half: the variants with constant extents first, then both mappings with run-time extents.
 template <class Scalar, class Family, class... Constant>
 struct cpu_family {
-    static cpu_plan plan(const std::int64_t* dims, bool full) noexcept {
+    static cpu_plan plan(const std::int64_t* dims, solve_text text) noexcept {
         cpu_plan result;
-        choose(dims, [&](auto variant) { result = decltype(variant)::plan(dims, full); });
+        choose(dims, [&](auto variant) { result = decltype(variant)::plan(dims, text); });
         return result;
     }
 
-    static std::int64_t run(const batch_arguments<Scalar>& batch, bool full, std::int64_t first, std::int64_t last,
-                            void* workspace) noexcept {
+    static std::int64_t run(const batch_arguments<Scalar>& batch, solve_text text, std::int64_t first,
+                            std::int64_t last, void* workspace) noexcept {
         std::int64_t result = 0;
-        choose(batch.dims, [&](auto variant) { result = decltype(variant)::run(batch, full, first, last, workspace); });
+        choose(batch.dims, [&](auto variant) { result = decltype(variant)::run(batch, text, first, last, workspace); });
         return result;
     }
 

@@ -8,13 +8,14 @@ namespace cubome {
 
 /// Which dynamic barrier φ balances the two levels (arXiv 2209.08709).
 enum class barrier_form : std::uint8_t {
-    gradient_norm,  ///< φ = η ‖∇q̂‖²; η > 0 has the unit of f/g
-    value_gap,      ///< φ = η q̂; η > 0 has the unit of f/length²
+    gradient_norm,  ///< φ = η ‖∇q̂‖²; η > 0 has the unit of f/g, which the automatic step rule measures
+    value_gap,      ///< φ = η q̂; η > 0 has the unit of f/length², likewise
 };
 
 /// Where the step sizes come from.
 enum class step_rule : std::uint8_t {
-    fixed,  ///< from the settings, with their schedules
+    automatic,  ///< each problem's own, from the curvature of f and g in θ; there must be some
+    fixed,      ///< from the settings, with their schedules
 };
 
 /// How the multiplier treats a coordinate that sits on a bound of the box.
@@ -31,6 +32,7 @@ enum class outcome : std::uint8_t {
     non_finite,        ///< a quantity became NaN or infinite; `quantity` names it
     descent_diverged,  ///< at the returned iterate the inner descent increases g: q̂ < 0 beyond rounding
     cancelled,         ///< the caller asked to stop
+    no_curvature,      ///< step_rule::automatic found f or g without curvature in θ, which leaves it no step to take
 };
 
 /// The first quantity of an iteration that was not finite.
@@ -43,6 +45,19 @@ enum class quantity : std::uint8_t {
     sums,         ///< ‖∇f‖², ⟨∇f, ∇q̂⟩, ‖∇q̂‖² or the stationarity made of them
     update,       ///< the v or θ that the outer update would have written, or its direction
 };
+
+/// The instantiations of the solver's text.
+enum class solve_text : std::uint8_t {
+    plain,            ///< step_rule::fixed, and nothing that is not always needed
+    plain_automatic,  ///< the same with step_rule::automatic and its momentum
+    full,             ///< both rules; momentum, box, best, trace and whatever else a solve can be asked for
+};
+
+/// The outer momentum of step_rule::automatic, unless the settings have one.
+inline constexpr double automatic_outer_momentum = 0.9;
+
+/// Numbers that step_rule::automatic keeps of each problem besides its two probes, see `state`.
+inline constexpr int step_memory_size = 4;
 
 /// The instruction sets that the CPU backend can be compiled for.
 enum class instruction_set : std::uint8_t {

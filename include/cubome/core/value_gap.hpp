@@ -13,10 +13,12 @@ CUBOME_INLINE mask_of<Real> is_moderate(Real x) {
     return abs(x) <= Real(scalar_of<Real>(0x1p60f));
 }
 
-/// The sums of one evaluation over v and θ together, of which λ and the report are made.
+/// The sums of one evaluation, of which λ, the steps and the report are made: over v and θ together, and over parts.
 template <class Real>
 struct gradient_sums {
-    Real alignment, gap_norm, value_norm;  ///< ⟨∇f, ∇q̂⟩, ‖∇q̂‖², ‖∇f‖²
+    Real alignment, gap_norm, value_norm;                    ///< ⟨∇f, ∇q̂⟩, ‖∇q̂‖², ‖∇f‖²
+    Real outer_alignment, outer_gap_norm, outer_value_norm;  ///< the same over v
+    Real inner_gap_norm;                                     ///< ‖∇_θ q̂‖²
 
     CUBOME_INLINE mask_of<Real> are_finite() const {
         return isfinite(alignment) & isfinite(gap_norm) & isfinite(value_norm);
@@ -32,11 +34,14 @@ struct gradient_sums {
     }
 };
 
+/// What of q̂ may be rounding, in units of its magnitude m.
+template <class Scalar>
+inline constexpr Scalar gap_rounding = Scalar(16) * machine_epsilon<Scalar>;
+
 /// Whether q̂ is negative beyond rounding, q̂ < −16 ε_mach m: the inner descent went up.
 template <class Real>
 CUBOME_INLINE mask_of<Real> is_ascent(const value_gap_result<Real>& q) {
-    using scalar = scalar_of<Real>;
-    return q.gap < Real(scalar(-16) * machine_epsilon<scalar>) * q.magnitude;
+    return q.gap < Real(-gap_rounding<scalar_of<Real>>) * q.magnitude;
 }
 
 /// Coordinates that take part in the sums. free_set: one on a bound that (∇f + λ_{k−1}∇q̂)_i pushes outward does not.
@@ -89,7 +94,7 @@ CUBOME_INLINE gradient_sums<Real> sum_gradients(const G& g, const Memory& w, Rea
             }
             return next;
         });
-    return {s[0] + s[3], s[1] + s[4], s[2] + s[5]};
+    return {s[0] + s[3], s[1] + s[4], s[2] + s[5], s[0], s[1], s[2], s[4]};
 }
 
 /// How far the iterate is from stationary, with the best multiplier instead of λ.

@@ -10,8 +10,9 @@ namespace cubome {
 /// problem, and its end if that comes first.
 ///
 /// A launch that does not make all iterations leaves what the next one needs in the state, so these arrays must be
-/// there, the user's or others: `iteration`, zero in a solve from the start; with a box under free_set `multiplier`;
-/// with outer momentum both velocities; with an inner momentum that persists `descent_velocity`.
+/// there, the user's or others: `iteration`, zero in a solve from the start; with step_rule::automatic `step_memory`
+/// and both probes; with a relative tolerance `first_stationarity`; with a box under free_set `multiplier`; with outer
+/// momentum both velocities; with an inner momentum that persists `descent_velocity`.
 template <class Real>
 struct launch_arguments {
     batch_arguments<Real> batch;  ///< but for what only the host reads: dims and cancel
@@ -45,10 +46,10 @@ struct cuda_plan {
     const void* kernel = nullptr;     ///< takes one launch_arguments; its grid is one-dimensional, of any size
 };
 
-/// A family's CUDA half. `full` is the text with momentum, box, best and trace.
+/// A family's CUDA half.
 template <class Real>
 struct cuda_functions {
-    cuda_plan (*plan)(const std::int64_t* dims, bool full) noexcept;
+    cuda_plan (*plan)(const std::int64_t* dims, solve_text text) noexcept;
 };
 
 }  // namespace cubome

@@ -27,20 +27,18 @@ struct cuda_variant {
 
     static bool serves(const std::int64_t* dims) { return are_extents_of<Extents...>(dims); }
 
-    static cuda_plan plan(const std::int64_t* dims, bool full) {
+    static cuda_plan plan(const std::int64_t* dims, solve_text text) {
         static char nowhere[1];
         arena counter(nullptr, nowhere, near_limit);
         cuda_plan result;
         result.mapping = Mapping::lanes == 1 ? "thread" : Mapping::lanes <= 32 ? "tile" : "block";
         result.lanes = Mapping::lanes;
         result.threads_per_block = Mapping::threads_per_block;
-        if (full) {
-            problem_solve<typename Mapping::group, Family, true, Extents...>::measure(counter, dims);
-            result.kernel = reinterpret_cast<const void*>(&solve_kernel<Mapping, Family, true, Extents...>);
-        } else {
-            problem_solve<typename Mapping::group, Family, false, Extents...>::measure(counter, dims);
-            result.kernel = reinterpret_cast<const void*>(&solve_kernel<Mapping, Family, false, Extents...>);
-        }
+        with_text(text, [&](auto with) {
+            constexpr solve_text chosen = decltype(with)::value;
+            problem_solve<typename Mapping::group, Family, chosen, Extents...>::measure(counter, dims);
+            result.kernel = reinterpret_cast<const void*>(&solve_kernel<Mapping, Family, chosen, Extents...>);
+        });
         result.near_bytes = counter.near_used();
         result.near_limit = near_limit;
         result.workspace_bytes = counter.used();
@@ -65,17 +63,17 @@ struct run_time_cuda_variants {
 /// extents, whose sizes are all fixed, has a thread for each problem.
 template <class Scalar, class Family, class... Constant>
 struct cuda_family {
-    static cuda_plan plan(const std::int64_t* dims, bool full) noexcept {
+    static cuda_plan plan(const std::int64_t* dims, solve_text text) noexcept {
         cuda_plan result;
-        if ((... || (Constant::serves(dims) && (result = Constant::plan(dims, full), true)))) return result;
+        if ((... || (Constant::serves(dims) && (result = Constant::plan(dims, text), true)))) return result;
         if constexpr (Family::num_extents == 0) {
-            return cuda_variant<Family, thread_mapping<Scalar>>::plan(dims, full);
+            return cuda_variant<Family, thread_mapping<Scalar>>::plan(dims, text);
         } else {
             using variants = run_time_cuda_variants<Scalar, Family>;
             std::int64_t largest = 0;
             for (int k = 0; k < Family::num_extents; ++k) largest = dims[k] > largest ? dims[k] : largest;
-            return largest <= largest_tile_extent ? variants::tile::plan(dims, full)
-                                                  : variants::block::plan(dims, full);
+            return largest <= largest_tile_extent ? variants::tile::plan(dims, text)
+                                                  : variants::block::plan(dims, text);
         }
     }
 

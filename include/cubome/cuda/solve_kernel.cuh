@@ -16,6 +16,7 @@ class device_access {
 
 public:
     static constexpr index size = 1;
+    static constexpr bool reads_parameters_cheaply = true;  ///< they are in constant memory
 
     CUBOME_INLINE device_access(const Group& g, std::int64_t problem) : g_(g), problem_(problem) {}
 
@@ -101,9 +102,9 @@ struct thread_mapping {
     using group = serial_group<Real>;
     static constexpr index lanes = 1;
     static constexpr index threads_per_block = Threads;
-    static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
+    static constexpr index blocks_per_sm(solve_text text, [[maybe_unused]] bool is_constant) {
         constexpr bool is_wide = sizeof(Real) > 4;
-        return at_least_one((full ? (is_wide ? 256 : 384) : (is_wide ? 384 : 896)) / Threads);
+        return at_least_one((text != solve_text::plain ? (is_wide ? 256 : 384) : (is_wide ? 384 : 896)) / Threads);
     }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
@@ -117,9 +118,9 @@ struct tile_mapping {
     using group = tile_group<Real, Width>;
     static constexpr index lanes = Width;
     static constexpr index threads_per_block = Threads;
-    static constexpr index blocks_per_sm(bool full, [[maybe_unused]] bool is_constant) {
+    static constexpr index blocks_per_sm(solve_text text, [[maybe_unused]] bool is_constant) {
         constexpr bool is_wide = sizeof(Real) > 4;
-        return at_least_one((full || is_wide || !is_constant ? 256 : 384) / Threads);
+        return at_least_one((text != solve_text::plain || is_wide || !is_constant ? 256 : 384) / Threads);
     }
 
     static CUBOME_INLINE group make_group(char*) { return group(); }
@@ -133,7 +134,7 @@ struct block_mapping {
     using group = block_group<Real, Width>;
     static constexpr index lanes = Width;
     static constexpr index threads_per_block = Width;
-    static constexpr index blocks_per_sm(bool, bool) { return at_least_one(256 / Width); }
+    static constexpr index blocks_per_sm(solve_text, bool) { return at_least_one(256 / Width); }
 
     static CUBOME_INLINE group make_group(char* shared) { return group(reinterpret_cast<Real*>(shared)); }
     static CUBOME_INLINE lane_access<group> access(const group& g, std::int64_t problem) { return {g, problem}; }
@@ -153,21 +154,22 @@ struct whole_launch {
 ///
 ///     template <class Batch>
 ///     __global__ void my_kernel(Batch batch, cubome::cuda_plan plan, char* workspace) {
-///         cubome::lane_solver<cubome::tile_mapping<float, 4>, cubome::problems::quadratic_family, false,
+///         cubome::lane_solver<cubome::tile_mapping<float, 4>, cubome::problems::quadratic_family,
+///         cubome::solve_text::plain,
 ///                             cubome::extent<8>, cubome::extent<8>> solver(plan, workspace);
 ///         // the tile makes its problem, in memory that all its lanes can reach
 ///         solver.solve(batch, dims, problem);
 ///     }
 ///
-/// The plan is `cuda_variant<Family, Mapping, Extents...>::plan(dims, Full)`, made on the host: launch blocks of
+/// The plan is `cuda_variant<Family, Mapping, Extents...>::plan(dims, Text)`, made on the host: launch blocks of
 /// plan.threads_per_block threads with plan.shared_bytes of dynamic shared memory, or more: the solver's is the first
 /// part. Lanes that left one another while a problem was made meet at the solve's first barrier; what one lane wrote of
 /// it is seen by the others if they passed `simt::sync_warp`, `__syncwarp` or `__syncthreads` since.
-template <class Mapping, class Family, bool Full, class... Extents>
+template <class Mapping, class Family, solve_text Text, class... Extents>
 class lane_solver {
     using group = typename Mapping::group;
     using real = typename group::real;
-    using one_solve = problem_solve<group, Family, Full, Extents...>;
+    using one_solve = problem_solve<group, Family, Text, Extents...>;
     static constexpr index groups_per_block = Mapping::threads_per_block / Mapping::lanes;
 
 public:
@@ -208,9 +210,9 @@ private:
 };
 
 /// The body of the kernel: problems along the grid, in strides of all its groups.
-template <class Mapping, class Family, bool Full, class... Extents>
+template <class Mapping, class Family, solve_text Text, class... Extents>
 CUBOME_INLINE void solve_problems(const launch_arguments<typename Mapping::group::real>& a) {
-    using solver_type = lane_solver<Mapping, Family, Full, Extents...>;
+    using solver_type = lane_solver<Mapping, Family, Text, Extents...>;
     solver_type solver(a, a.workspace);
     const launch_part<typename Mapping::group::real> part(a);
     const std::int64_t count = a.num_problems == nullptr ? a.max_problems : *a.num_problems;
@@ -222,17 +224,17 @@ CUBOME_INLINE void solve_problems(const launch_arguments<typename Mapping::group
 }
 
 #ifdef __CUDACC__
-template <class Mapping, class Family, bool Full, class... Extents>
+template <class Mapping, class Family, solve_text Text, class... Extents>
 __global__ void __launch_bounds__(Mapping::threads_per_block,
-                                  Mapping::blocks_per_sm(Full, (... && Extents::is_constant)))
+                                  Mapping::blocks_per_sm(Text, (... && Extents::is_constant)))
     solve_kernel(const __grid_constant__ launch_arguments<typename Mapping::group::real> arguments) {
-    solve_problems<Mapping, Family, Full, Extents...>(arguments);
+    solve_problems<Mapping, Family, Text, Extents...>(arguments);
 }
 #else
 /// What a thread of a modelled device does.
-template <class Mapping, class Family, bool Full, class... Extents>
+template <class Mapping, class Family, solve_text Text, class... Extents>
 void solve_kernel(const launch_arguments<typename Mapping::group::real>& arguments) {
-    solve_problems<Mapping, Family, Full, Extents...>(arguments);
+    solve_problems<Mapping, Family, Text, Extents...>(arguments);
 }
 #endif
 

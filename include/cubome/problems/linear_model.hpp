@@ -7,7 +7,7 @@
 CUBOME_BEGIN_NAMESPACE
 namespace problems {
 
-/// g = (1/n) Σ_i w_i(v) ℓ(y_i x_iᵀθ) + ½ Σ_j ρ_j(v) θ_j²,   f = (1/m) Σ ℓ(y_i x_iᵀθ) over validation
+/// g = (1/n) Σ_i w_i(v) ℓ(y_i x_iᵀθ) + ½ Σ_j ρ_j(v) θ_j²,   f = (1/m) Σ ℓ(y_i x_iᵀθ) over validation + ½ κ ‖v − v̄‖²
 ///
 /// ℓ(z) = log(1 + e^(−z)). The last column of X is 1 and its θ, the bias, is not penalised. v is the sample weights'
 /// part, as long as there are any, followed by the log-penalties' part.
@@ -29,7 +29,7 @@ struct linear_model {
     using published = typename Data::template published<E>;
 
     // The dimensions behind the extents, and the values of those that are the public enums of families.hpp.
-    static constexpr int weights_dim = 3, penalty_dim = 4, groups_dim = 5, averaged_dim = 6;
+    static constexpr int weights_dim = 3, penalty_dim = 4, groups_dim = 5, averaged_dim = 6, held_out_dim = 7;
     static constexpr std::int64_t no_weights = 0, sigmoid_weights = 1, clip_weights = 2;
     static constexpr std::int64_t fixed_penalty = 0, feature_penalty = 1, group_penalty = 2;
 
@@ -42,11 +42,16 @@ struct linear_model {
           num_weights(weights == no_weights ? 0 : dims[0]),
           num_penalties(count_penalties(dims)),
           num_penalised(dims[2] - 1),
+          num_held_out(dims[held_out_dim]),
           penalty_scale(dims[averaged_dim] != 0 ? scalar(1) / scalar(dims[2] - 1) : scalar(1)),
           train_x(memory, num_train, num_features),
           train_y(memory, num_train),
           validation_x(memory, num_validation, num_features),
           validation_y(memory, num_validation),
+          held_out_x(memory, num_held_out, num_features),
+          held_out_y(memory, num_held_out),
+          outer_penalty(memory, extent<1>{}),
+          outer_center(memory, outer_extent()),
           fixed_rho(memory, num_penalised),
           member(memory, num_penalised),
           shared_v(memory, outer_extent()),
@@ -60,8 +65,10 @@ struct linear_model {
           residual(memory, num_train),
           loss(memory, num_train),
           validation_residual(memory, num_validation),
-          validation_loss(memory, num_validation) {
+          validation_loss(memory, num_validation),
+          held_out_loss(memory, num_held_out) {
         member.is_required = penalty == group_penalty;
+        held_out_x.is_required = held_out_y.is_required = num_held_out > 0;
     }
 
     static CUBOME_HD std::int64_t count_penalties(const std::int64_t* dims) {
@@ -82,6 +89,10 @@ struct linear_model {
         visit("validation_y", validation_y);
         visit("penalty", fixed_rho);
         visit("group", member);
+        visit("outer_penalty", outer_penalty);
+        visit("outer_center", outer_center);
+        visit("held_out_x", held_out_x);
+        visit("held_out_y", held_out_y);
     }
 
     /// w_i(v), its derivative, and ρ_j(v)
@@ -161,12 +172,28 @@ struct linear_model {
         return {q[0], q[1]};
     }
 
-    /// ∇_θ f = Xᵀr with r_i = −y_i σ(−y_i x_iᵀθ) / m, over validation; ∇_v f = 0
+    /// ∇_θ f = Xᵀr with r_i = −y_i σ(−y_i x_iᵀθ) / m, over validation; ∇_v f = κ (v − v̄)
     template <class V, class Theta, class GradientV, class GradientTheta>
-    CUBOME_INLINE real outer_gradient(const group& g, const V&, const Theta& theta, GradientV& gradient_v,
+    CUBOME_INLINE real outer_gradient(const group& g, const V& v, const Theta& theta, GradientV& gradient_v,
                                       GradientTheta& gradient_theta) {
         const real scale(scalar(1) / scalar(index(num_validation)));
-        g.for_each(outer_extent(), [&](auto i) { gradient_v[i] = real(scalar(0)); });
+        real prior(scalar(0));
+        if (outer_penalty.is_given) {
+            // One element that every lane needs: its sum is the way to share it.
+            const auto kappa = g.template sum<1>(extent<1>{}, [&](auto i, sums<real, 1> acc) {
+                acc[0] = acc[0] + real(outer_penalty[i]);
+                return acc;
+            });
+            const auto squares = g.template sum<1>(outer_extent(), [&](auto i, sums<real, 1> acc) {
+                const real offset = outer_center.is_given ? real(v[i]) - real(outer_center[i]) : real(v[i]);
+                gradient_v[i] = kappa[0] * offset;
+                acc[0] = fma(offset, offset, acc[0]);
+                return acc;
+            });
+            prior = real(scalar(0.5)) * kappa[0] * squares[0];
+        } else {
+            g.for_each(outer_extent(), [&](auto i) { gradient_v[i] = real(scalar(0)); });
+        }
         for_margins(g, validation_x, num_validation, theta, [&](auto i, real margin) {
             const real y = real(validation_y[i]);
             const real z = y * margin;
@@ -180,22 +207,40 @@ struct linear_model {
                 return fma(real(validation_x.column(i, j)), real(validation_residual[i]), sum);
             },
             [&](auto j, real sum) { gradient_theta[j] = sum; });
-        return scale * g.template sum<1>(num_validation, [&](auto i, sums<real, 1> acc) {
+        const auto total = g.template sum<1>(num_validation, [&](auto i, sums<real, 1> acc) {
             acc[0] = acc[0] + real(validation_loss[i]);
             return acc;
-        })[0];
+        });
+        return fma(scale, total[0], prior);
     }
+
+    /// The mean of ℓ over the held-out samples.
+    template <class V, class Theta>
+    CUBOME_INLINE real held_out(const group& g, const V&, const Theta& theta) {
+        for_margins(g, held_out_x, num_held_out, theta,
+                    [&](auto i, real margin) { held_out_loss[i] = softplus(-(real(held_out_y[i]) * margin)); });
+        const auto total = g.template sum<1>(num_held_out, [&](auto i, sums<real, 1> acc) {
+            acc[0] = acc[0] + real(held_out_loss[i]);
+            return acc;
+        });
+        return total[0] / real(scalar(index(num_held_out)));
+    }
+    CUBOME_HD any_extent held_out_extent() const { return num_held_out; }
 
     train_extent num_train;
     validation_extent num_validation;
     feature_extent num_features;
     std::int64_t weights, penalty;
-    any_extent num_weights, num_penalties, num_penalised;
+    any_extent num_weights, num_penalties, num_penalised, num_held_out;
     real penalty_scale;
     typename Data::template matrix<train_extent, feature_extent> train_x;
     own<train_extent> train_y;
     typename Data::template matrix<validation_extent, feature_extent> validation_x;
     own<validation_extent> validation_y;
+    optional<typename Data::template stored_rows<any_extent, feature_extent>> held_out_x;
+    optional<own<any_extent>> held_out_y;
+    optional<own<extent<1>>> outer_penalty;         ///< κ
+    optional<own<outer_extent_type>> outer_center;  ///< v̄
     optional<own<any_extent>> fixed_rho;
     optional<published<any_extent>> member;  ///< group(j)
 
@@ -210,6 +255,7 @@ struct linear_model {
     own<train_extent> loss;
     published<validation_extent> validation_residual;
     own<validation_extent> validation_loss;
+    own<any_extent> held_out_loss;
 
 private:
     /// use(i, x_iᵀθ) for each row of X.
@@ -272,10 +318,10 @@ private:
 
 struct linear_model_family {
     static constexpr const char* name = "linear_model";
-    static constexpr int num_dims = 7;
+    static constexpr int num_dims = 8;
     static constexpr int num_extents = 3;
-    static constexpr const char* dim_names[] = {"num_train",   "num_validation", "num_features",       "weights",
-                                                "regularizer", "num_groups",     "is_penalty_averaged"};
+    static constexpr const char* dim_names[] = {"num_train",   "num_validation", "num_features",        "weights",
+                                                "regularizer", "num_groups",     "is_penalty_averaged", "num_held_out"};
     template <class Data>
     using problem = linear_model<Data>;
 
@@ -299,6 +345,8 @@ struct linear_model_family {
         }
         if (dims[any::weights_dim] == any::no_weights && dims[any::penalty_dim] == any::fixed_penalty)
             return refuse(any::weights_dim, "sample weights or penalties that depend on v: there is nothing to learn");
+        if (dims[any::held_out_dim] < 0 || dims[any::held_out_dim] > largest_dim)
+            return refuse(any::held_out_dim, "a number in [0, 2147482624]");
         if (dims[0] + dims[2] > largest_dim) return refuse(0, "num_train + num_features of at most 2147482624");
         return nullptr;
     }

@@ -64,6 +64,7 @@ struct minimax_family {
     static constexpr int num_dims = 0;
     static constexpr int num_extents = 0;
     static constexpr const char* const* dim_names = nullptr;
+    static constexpr bool has_curvature = false;
     template <class Data>
     using problem = minimax<Data>;
 
