@@ -15,20 +15,20 @@ constexpr std::array<std::size_t, 3> validation_sizes = {8, 16, 128};
 /// on clean labels no more than .004 of its accuracy; a larger one would flatter the models trained on noisy labels.
 constexpr double penalty = 0.03;
 
-/// One setting for all cells. Found on images that no reported figure uses: problems drawn from the first 50,000 images
-/// of the training set and judged by the other 10,000.
-constexpr step_sizes steps = {
-    .outer = 3.0f,     // a larger one, like more steps, fits v to the few validation images
-    .inner = 0.1f,     // small, so that θ stays close to the inner solution: q̂ is about .001
-    .descent = 0.25f,  // .5 diverges where the weights approach 1
-};
+/// κ, which keeps the weights near the ½ that they start from: without it v is fitted to the few validation images. One
+/// for all cells, found on images that no reported figure uses: problems drawn from the first 50,000 images of the
+/// training set and judged by the other 10,000.
+constexpr float outer_penalty = 1e-3f;
 
 /// The data of a cell, and the models that are trained before the solve.
 struct cleaning_data {
-    cleaning_data(std::size_t num_problems, std::size_t validation_size)
-        : samples(num_problems, training_size, validation_size),
+    cleaning_data(std::size_t num_problems, const cleaning_cell& cell)
+        : pixel_unit(cell.pixel_unit),
+          samples(num_problems, training_size, cell.validation_size),
           true_labels(num_problems * training_size),
           noisy_models(num_problems) {}
+
+    double penalty_in_units() const { return penalty * pixel_unit * pixel_unit; }
 
     std::span<float> true_labels_of(std::size_t problem) {
         return std::span(true_labels).subspan(problem * training_size, training_size);
@@ -37,6 +37,7 @@ struct cleaning_data {
         return std::span(true_labels).subspan(problem * training_size, training_size);
     }
 
+    double pixel_unit;
     problem_batch samples;           ///< whose training labels are partly wrong
     std::vector<float> true_labels;  ///< [num_problems, training_size]
     std::vector<classifier> noisy_models;
@@ -51,23 +52,25 @@ void flip_labels(std::span<float> labels, double share, random_stream& random) {
 void draw_problem(const problem_record& record, const fashion_mnist& images, cleaning_data& data, std::size_t problem) {
     random_stream random(record.seed);
     draw_images(images, record.classes, random, data.samples, problem);
+    scale_pixels(data.samples, problem, static_cast<float>(data.pixel_unit));
     const auto labels = data.samples.training.labels_of(problem);
     std::ranges::copy(labels, data.true_labels_of(problem).begin());
     flip_labels(labels, record.flip_rate, random);
-    data.noisy_models[problem] = train({{data.samples.training[problem]}}, same_penalty(penalty));
+    data.noisy_models[problem] = train({{data.samples.training[problem]}}, same_penalty(data.penalty_in_units()));
 }
 
 /// Starts at the model of the noisy labels with all weights ½, and solves.
 batch_solution solve(const cleaning_data& data, const job& job, solve_totals& totals) {
     cubome::linear_model_options options;
     options.weights = cubome::sample_weights::sigmoid;
-    const std::vector<float> penalties(num_pixels, static_cast<float>(penalty));
+    const std::vector<float> penalties(num_pixels, static_cast<float>(data.penalty_in_units()));
     auto problem = logistic_regression(data.samples, options);
     problem.bind("penalty", cubome::shared(penalties.data(), num_pixels));
+    problem.bind("outer_penalty", cubome::shared(&outer_penalty, 1));
 
     batch_solution solution(data.noisy_models.size(), problem);
     for (std::size_t i = 0; i < data.noisy_models.size(); ++i) solution.set_inner(i, data.noisy_models[i]);
-    solution.solve(problem, steps, job, totals);
+    solution.solve(problem, job, totals);
     return solution;
 }
 
@@ -107,7 +110,7 @@ metric_values judge(const cleaning_data& data, std::size_t problem, std::span<co
     const samples validation = data.samples.validation[problem];
     const samples held_out = data.samples.held_out[problem];
     const samples clean_training = {training.features, data.true_labels_of(problem)};
-    const penalty_vector penalties = same_penalty(penalty);
+    const penalty_vector penalties = same_penalty(data.penalty_in_units());
 
     const auto with_validation = [&](std::span<const float> weights) {
         return train({{training, weights}, {validation}}, penalties);
@@ -152,7 +155,7 @@ std::vector<cleaning_cell> all_cleaning_cells() {
 std::vector<problem_record> run_cleaning(const cleaning_cell& cell, const job& job, solve_totals& totals) {
     std::vector<problem_record> records =
         plan_problems({"cleaning", cell.flip_rate, cell.validation_size, job.replicates});
-    cleaning_data data(records.size(), cell.validation_size);
+    cleaning_data data(records.size(), cell);
     for_each_problem(records.size(), job, [&](std::size_t i) { draw_problem(records[i], job.images, data, i); });
 
     batch_solution solution = solve(data, job, totals);

@@ -16,6 +16,7 @@ namespace fashion {
 struct cleaning_cell {
     double flip_rate;
     std::size_t validation_size;
+    double pixel_unit = 1;  ///< what pixels are multiplied by; penalties by its square, so that it is the same model
 };
 
 std::vector<cleaning_cell> all_cleaning_cells();

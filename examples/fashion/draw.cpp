@@ -88,6 +88,15 @@ void draw_images(const fashion_mnist& images, class_pair classes, random_stream&
         standardise(set->features_of(problem), by);
 }
 
+void scale_pixels(problem_batch& batch, std::size_t problem, float factor) {
+    for (sample_batch* set : {&batch.training, &batch.validation, &batch.held_out}) {
+        const auto features = set->features_of(problem);
+        for (std::size_t at = 0; at < features.size(); ++at) {
+            if (at % num_features != num_pixels) features[at] *= factor;
+        }
+    }
+}
+
 std::vector<std::size_t> draw_distinct(std::size_t bound, std::size_t count, random_stream& random) {
     if (count > bound)
         throw std::runtime_error("the data set is too small: " + std::to_string(count) + " of " +

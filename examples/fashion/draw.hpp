@@ -74,6 +74,9 @@ struct problem_batch {
 void draw_images(const fashion_mnist& images, class_pair classes, random_stream& random, problem_batch& batch,
                  std::size_t problem);
 
+/// Multiplies every pixel of a problem's samples, the bias not.
+void scale_pixels(problem_batch& batch, std::size_t problem, float factor);
+
 /// `count` different numbers from [0, bound), in random order.
 std::vector<std::size_t> draw_distinct(std::size_t bound, std::size_t count, random_stream& random);
 

@@ -69,15 +69,8 @@ batch_solution::batch_solution(std::size_t num_problems, const cubome::problem<f
       gap_(num_problems),
       refined_outer_value_(num_problems) {}
 
-void batch_solution::solve(const cubome::problem<float>& problem, const step_sizes& steps, const job& job,
-                           solve_totals& totals) {
-    cubome::settings<float> settings;
-    settings.outer_steps = job.outer_steps;
-    settings.outer_step_size = steps.outer;
-    settings.inner_step_size = steps.inner;
-    settings.descent_step_size = steps.descent;
-
-    const auto num_problems = static_cast<std::int64_t>(num_problems_);
+void batch_solution::solve(const cubome::problem<float>& problem, const job& job, solve_totals& totals) {
+    const std::int64_t num_problems = this->num_problems();
     cubome::state<float> state;
     state.outer = cubome::per_problem(outer_.data(), num_problems, problem.outer_dim());
     state.inner = cubome::per_problem(inner_.data(), num_problems, problem.inner_dim());
@@ -94,7 +87,7 @@ void batch_solution::solve(const cubome::problem<float>& problem, const step_siz
     execution.progress = &job.shown.done();
 
     const auto start = std::chrono::steady_clock::now();
-    totals.ran_by = cubome::solve(problem, settings, state, report, execution);
+    totals.ran_by = cubome::solve(problem, job.settings, state, report, execution);
     totals.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     totals.num_problems += num_problems;
     totals.num_iterations += std::accumulate(iterations_.begin(), iterations_.end(), std::int64_t{0});

@@ -17,8 +17,8 @@ namespace fashion {
 /// What both experiments need.
 struct job {
     const fashion_mnist& images;
-    std::size_t replicates;    ///< problems per cell and pair of classes
-    std::int64_t outer_steps;  ///< K
+    std::size_t replicates;  ///< problems per cell and pair of classes
+    cubome::settings<float> settings;
     int num_threads;
     progress& shown;
 };
@@ -55,12 +55,6 @@ void for_each_problem(std::size_t num_problems, const job& job, const Body& body
     });
 }
 
-struct step_sizes {
-    float outer;    ///< ξ_v, moves v
-    float inner;    ///< ξ_θ, moves θ
-    float descent;  ///< α, moves θ⁽ᵗ⁾
-};
-
 /// A logistic regression per problem, bound to the training and validation samples of a batch.
 cubome::problem<float> logistic_regression(const problem_batch& batch, const cubome::linear_model_options& options);
 
@@ -72,15 +66,19 @@ public:
 
     void set_inner(std::size_t problem, const classifier& theta);
 
+    std::int64_t num_problems() const { return static_cast<std::int64_t>(num_problems_); }
+
+    /// v of all problems, [num_problems, outer_dim].
+    const std::vector<float>& all_outer() const { return outer_; }
+
     /// v of a problem.
     std::span<float> outer(std::size_t problem) { return std::span(outer_).subspan(problem * outer_dim_, outer_dim_); }
 
     /// θ of a problem, as the classifier that it is.
     classifier inner(std::size_t problem) const;
 
-    /// Solves the batch from the variables' present values, which it replaces: with the given steps, K of the job and
-    /// cuBOME's defaults, which are T = 10 inner steps and η = 0.5.
-    void solve(const cubome::problem<float>& problem, const step_sizes& steps, const job& job, solve_totals& totals);
+    /// Solves the batch from the variables' present values, which it replaces, with the job's settings.
+    void solve(const cubome::problem<float>& problem, const job& job, solve_totals& totals);
 
     /// Copies what the solve said about a problem into its record.
     void describe(std::size_t problem, problem_record& record) const;

@@ -201,6 +201,19 @@ void print_cleaning(std::span<const cleaning_result> results) {
     }
 }
 
+void print_units(std::span<const cleaning_result> results) {
+    const cleaning_cell& cell = results.front().cell;
+    std::printf(
+        "UNITS: the same models, %.0f %% of the labels wrong and %zu clean images, with pixels in other units. The "
+        "steps\n"
+        "are found for each problem, so that accuracy should not change.\n%10s %10s %10s\n",
+        100 * cell.flip_rate, cell.validation_size, "pixels x", bome.title, "BOME-theta");
+    for (const cleaning_result& result : results)
+        std::printf("%10.3g %10.4f %10.4f\n", result.cell.pixel_unit, mean(result.records, bome.which),
+                    mean(result.records, metric::bome_theta));
+    std::printf("\n");
+}
+
 void print_penalties(std::span<const problem_record> records) {
     std::printf("%s\n%-48s %10s %10s\n", penalties_legend, "On 400 held-out images", "accuracy", "loss");
     for (const penalty_choice& choice : {no_penalty, single, learnt, single_both, learnt_both})
