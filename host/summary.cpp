@@ -230,14 +230,15 @@ private:
         if (what == quantity::none) return cause::unknown;
         if (what == quantity::start) return cause::start;
         if (!is_fixed) return cause::data;
-        // Where the curvature of the start is not finite, nor was what the first step was made of.
-        if (what == quantity::descent)
-            return r_.inner_curvature.given() && !std::isfinite(value_at(r_.inner_curvature, i)) ? cause::data
-                                                                                                 : cause::descent_step;
+        // A descent that grows shows in whatever overflows first.
+        const double curvature = value_at(r_.inner_curvature, i);
+        if (value_at(s_.descent_step_size, i) * curvature > 2) return cause::descent_step;
+        // A gradient that is not finite has no curvature that could be measured.
+        const bool is_unknown = r_.inner_curvature.given() && !(curvature > 0 && std::isfinite(curvature));
+        if (what == quantity::descent) return is_unknown ? cause::data : cause::descent_step;
         // Before the first update there is no outer step to blame, and f has not seen the inner descent.
-        if (what == quantity::update || value_at(r_.iterations, i) != 0) return cause::outer_steps;
-        const bool is_short = value_at(s_.descent_step_size, i) * value_at(r_.inner_curvature, i) <= 2;
-        return what == quantity::outer_value || is_short ? cause::data : cause::descent_step;
+        if (what == quantity::update || value_at(r_.iterations, i) > 0) return cause::outer_steps;
+        return what == quantity::outer_value || r_.inner_curvature.given() ? cause::data : cause::descent_step;
     }
 
     std::string descent_advice(const problem_list& problems) const {

@@ -209,7 +209,7 @@ void require(bool is_given, const char* name, const char* why) {
 
 /// What the algorithm remembers must be given where a solve is to be continued.
 template <class Real>
-void check_restart(const state<Real>& state, const batch_options& o) {
+void check_restart(const state<Real>& state, const settings<Real>& s, const batch_options& o) {
     if (o.has_outer_momentum) {
         const char* why = o.steps == step_rule::fixed
                               ? "an array: a restart with outer_momentum needs it"
@@ -228,7 +228,7 @@ void check_restart(const state<Real>& state, const batch_options& o) {
         require(state.inner_probe.given(), "state.inner_probe", why);
         require(state.outer_probe.given(), "state.outer_probe", why);
     }
-    if (o.has_relative_tolerance)
+    if (is_used(s.rel_tol_stationarity))
         require(state.first_stationarity.given(), "state.first_stationarity",
                 "an array: a restart with rel_tol_stationarity needs it");
 }
@@ -366,7 +366,7 @@ batch_arguments<Real> validate_batch(const problem<Real>& problem, const setting
         require(state.best_kkt.given(), "state.best_kkt", why);
         require(state.best_iteration.given(), "state.best_iteration", why);
     }
-    if (state.iteration.given()) check_restart(state, o);
+    if (state.iteration.given()) check_restart(state, s, o);
 
     batch.report_outcome = number("report.outcome", report.outcome);
     batch.report_quantity = number("report.quantity", report.quantity);

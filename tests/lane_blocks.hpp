@@ -266,7 +266,7 @@ result<Real> solve(Lanes& lanes, const block<Real>& b) {
         progress.best_kkt = std::numeric_limits<Real>::infinity();
         mine.add(cubome::iterate<Text>(solver, b.options, progress, asked));
         if (b.options.wants_refined) {
-            const auto refined = solver.refine();
+            const auto refined = solver.refine(false);
             for (Real x : {refined.outer_value, refined.q.gap, refined.q.magnitude}) mine.numbers.push_back(x);
         }
         const auto& steps = progress.steps;

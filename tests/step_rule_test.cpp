@@ -317,12 +317,12 @@ struct diagonal {
         r.outer_curvature = per_problem(outer_curvature.data(), n);
         return r;
     }
-    void solve(const cubome::report<Real>& report) {
+    /// @param state what it has besides v and θ
+    void solve(const cubome::report<Real>& report, cubome::state<Real> state = {}) {
         auto problem = cubome::quadratic<Real>(dim, dim);
         problem.bind("H", per_problem(H.data(), n, dim, dim)).bind("P", per_problem(P.data(), n, dim, dim));
         problem.bind("C", per_problem(C.data(), n, dim, dim));
         problem.bind("b", per_problem(b.data(), n, dim)).bind("p", per_problem(p.data(), n, dim));
-        cubome::state<Real> state;
         state.outer = per_problem(v.data(), n, dim);
         state.inner = per_problem(theta.data(), n, dim);
         cubome::solve(problem, settings, state, report, on_cpu());
@@ -373,6 +373,43 @@ TYPED_TEST(step_rule_test, says_so_where_there_is_no_curvature) {
             }
         }
     }
+}
+
+TYPED_TEST(step_rule_test, finds_the_curvature_of_a_solution_far_away) {
+    // g = ½θ² − 10⁶ v θ and f = ½(θ − 10⁶)²: next to θ = 0 rounding swallows what the gradients change by.
+    diagonal<TypeParam> d({1}, {1});
+    d.b = {TypeParam(-1e6)}, d.p = {TypeParam(-1e6)};
+    d.settings.outer_steps = 200;
+    d.solve(d.report());
+    EXPECT_EQ(d.outcomes[0], outcome::step_limit);
+    EXPECT_NEAR(d.inner_curvature[0], 1, 0.05);
+    EXPECT_NEAR(d.outer_curvature[0], 1, 0.05);
+    EXPECT_NEAR(d.theta[0] / TypeParam(1e6), 1, 0.01);
+}
+
+TYPED_TEST(step_rule_test, measures_where_a_solve_with_fixed_steps_is_continued) {
+    // What fixed steps leave of the rule's memory is what it was: zeros.
+    diagonal<TypeParam> d({2, 1}, {1, 1}), whole({2, 1}, {1, 1});
+    std::int64_t iteration = 0;
+    std::vector<TypeParam> memory(cubome::step_memory_size, 0), probes(4, 0), velocities(4, 0);
+    cubome::state<TypeParam> more;
+    more.iteration = per_problem(&iteration, 1);
+    more.step_memory = per_problem(memory.data(), 1, cubome::step_memory_size);
+    more.inner_probe = per_problem(probes.data(), 1, 2), more.outer_probe = per_problem(probes.data() + 2, 1, 2);
+    more.outer_velocity = per_problem(velocities.data(), 1, 2);
+    more.inner_velocity = per_problem(velocities.data() + 2, 1, 2);
+    d.settings.steps = cubome::step_rule::fixed;
+    d.settings.outer_step_size = d.settings.inner_step_size = d.settings.descent_step_size = TypeParam(0.1);
+    d.settings.outer_steps = 7;
+    d.solve(d.report(), more);
+    EXPECT_EQ(iteration, 7);
+    EXPECT_EQ(memory, std::vector<TypeParam>(cubome::step_memory_size, 0));
+    d.settings = {};
+    d.solve(d.report(), more);
+    EXPECT_EQ(iteration, 1007);
+    EXPECT_NEAR(memory[0], 2, 0.05);
+    whole.solve({});
+    EXPECT_NEAR(d.theta[0], whole.theta[0], 0.01);
 }
 
 // --- where it measured too little

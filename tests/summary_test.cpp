@@ -210,16 +210,23 @@ TYPED_TEST(summary_test, equal_causes_share_a_hint_and_frequent_ones_come_first)
     report.add(2, outcome::non_finite, quantity::update, 12);
     report.add(2, outcome::non_finite, quantity::outer_value, 20);
     report.add(1, outcome::non_finite, quantity::sums, 16);
-    report.inner_curvature.assign(9, TypeParam(100));
+    // Where α is above 2/L̂_g it is to blame, whatever overflows first.
+    report.inner_curvature.assign(4, TypeParam(100));
+    report.inner_curvature.resize(9, TypeParam(1));
     EXPECT_EQ(report.hints(fixed_steps<TypeParam>()),
               strings({"5 of 9 non_finite in f or the sums or the update near iteration 16: outer_step_size 1 or "
                        "inner_step_size 0.5 is too large; use smaller ones or step_rule::automatic",
                        "2 of 9 non_finite in θ⁽ᵗ⁾ near iteration 4 and 1 descent_diverged near iteration 1,000: "
                        "descent_step_size 0.3 is above 2/L̂_g ≈ 0.02; use step_rule::automatic"}));
+    report.inner_curvature.assign(9, TypeParam(100));
+    EXPECT_EQ(report.hints(fixed_steps<TypeParam>()),
+              strings({"7 of 9 non_finite in θ⁽ᵗ⁾ or f or the sums or the update near iteration 12 and 1 "
+                       "descent_diverged near iteration 1,000: descent_step_size 0.3 is above 2/L̂_g ≈ 0.02; use "
+                       "step_rule::automatic"}));
     report.iterations.clear();
-    EXPECT_EQ(report.hints(fixed_steps<TypeParam>())[1],
-              "2 of 9 non_finite in θ⁽ᵗ⁾ and 1 descent_diverged: descent_step_size 0.3 is above 2/L̂_g ≈ 0.02; use "
-              "step_rule::automatic");
+    EXPECT_EQ(report.hints(fixed_steps<TypeParam>())[0],
+              "7 of 9 non_finite in θ⁽ᵗ⁾ or f or the sums or the update and 1 descent_diverged: descent_step_size 0.3 "
+              "is above 2/L̂_g ≈ 0.02; use step_rule::automatic");
 }
 
 TYPED_TEST(summary_test, outer_steps_are_not_blamed_before_the_first_update) {
@@ -235,8 +242,11 @@ TYPED_TEST(summary_test, outer_steps_are_not_blamed_before_the_first_update) {
               strings{"1 of 1 non_finite in q̂ near iteration 0: descent_step_size 0.3 is above 2/L̂_g ≈ 0.1; use "
                       "step_rule::automatic"});
     report.quantities = {quantity::descent};
-    report.inner_curvature = {TypeParam(nan)};
-    EXPECT_EQ(report.hints(fixed_steps<TypeParam>()), strings{"1 of 1 non_finite in θ⁽ᵗ⁾ near iteration 0: " + data});
+    for (const double unknown : {nan, 0.0}) {
+        report.inner_curvature = {TypeParam(unknown)};
+        EXPECT_EQ(report.hints(fixed_steps<TypeParam>()),
+                  strings{"1 of 1 non_finite in θ⁽ᵗ⁾ near iteration 0: " + data});
+    }
 }
 
 TYPED_TEST(summary_test, a_start_that_is_not_finite_is_the_caller_s) {
@@ -492,6 +502,14 @@ TYPED_TEST(summary_test, a_real_divergence_is_explained_and_its_cure_cures_it) {
     EXPECT_EQ(diverged.outcomes, (std::array<std::int64_t, 7>{0, 0, 1, 3, 0, 0, 0}));
     EXPECT_EQ(diverged.hints, strings{"3 of 4 non_finite in θ⁽ᵗ⁾ near iteration 0: descent_step_size 0.3 is above "
                                       "2/L̂_g ≈ 0.02; use step_rule::automatic"});
+
+    // With fewer inner steps something else overflows, later, of the same cause.
+    settings.outer_steps = 1000;
+    settings.inner_steps = 10;
+    const cubome::report_summary later = steep_batch<TypeParam>().solve(settings);
+    EXPECT_EQ(later.outcomes[static_cast<std::size_t>(outcome::non_finite)], 3);
+    ASSERT_EQ(later.hints.size(), 1u);
+    EXPECT_NE(later.hints[0].find("descent_step_size 0.3 is above 2/L̂_g ≈ 0.02"), std::string::npos) << later.hints[0];
 
     cubome::settings<TypeParam> automatic;
     automatic.outer_steps = 20;

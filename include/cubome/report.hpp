@@ -18,9 +18,9 @@ template <class Real>
 struct state {
     batch_view<Real> outer;               ///< v [num_problems, outer_dim]
     batch_view<Real> inner;               ///< θ [num_problems, inner_dim]
-    batch_view<std::int64_t> iteration;   ///< k [num_problems]: outer updates made so far
+    batch_view<std::int64_t> iteration;   ///< k [num_problems]: outer iterations made so far
     batch_view<Real> multiplier;          ///< λ of the last update [num_problems]; free_set with a box remembers it
-    batch_view<Real> first_stationarity;  ///< s at k = 0 [num_problems]; rel_tol_stationarity remembers it
+    batch_view<Real> first_stationarity;  ///< s at k = 0 [num_problems]; kept with a relative tolerance
     /// What step_rule::automatic remembers: L̂_g, L̂_f, Σ‖d_v‖² and 1 if both were measured in iteration k, else 0
     /// [num_problems, step_memory_size].
     batch_view<Real> step_memory;

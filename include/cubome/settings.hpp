@@ -51,12 +51,13 @@ struct settings {
     setting<Real> outer_schedule = Real(0);     ///< p ≥ 0: iteration k uses ξ_v (k + 1)^(−p); 0 means exactly ξ_v
     setting<Real> inner_schedule = Real(0);     ///< p ≥ 0: the same for ξ_θ
 
-    /// In [0, 1): heavy ball on the outer direction, as torch.optim.SGD. −1 means 0 with fixed steps, 0.9 with
-    /// automatic.
+    /// In [0, 1): heavy ball on the outer direction, as torch.optim.SGD. −1, for the whole batch, means 0 with fixed
+    /// steps and 0.9 with automatic ones.
     setting<Real> outer_momentum = Real(-1);
     setting<Real> inner_momentum = Real(0);  ///< in [0, 1): heavy ball on the inner descent
     setting<Real> eta = Real(0.5);           ///< η > 0, see barrier_form; the automatic rule takes it without unit
-    /// ε ≥ 0, keeps λ finite at ∇q̂ = 0. 0 means 1e-8 with fixed steps, the smallest normal number with automatic ones.
+    /// ε > 0, keeps λ finite at ∇q̂ = 0. 0, for the whole batch, means 1e-8 with fixed steps and the smallest normal
+    /// number with automatic ones.
     setting<Real> epsilon = Real(0);
 
     // A problem has converged when every tolerance that is set is met, and one is. 0 means not set.

@@ -183,6 +183,7 @@ struct evaluation {
     vec descent_velocity;      ///< after the T steps
     double squared_direction;  ///< ‖d_v‖² over the free coordinates
     bool is_rejected = false;  ///< by the automatic step rule
+    bool is_lost = false;      ///< because the descent is not finite from where all is
 };
 
 /// Is a coordinate left out of the sums? It sits on a bound and ∇f + λ_{k−1}∇q̂ pushes it outward.
@@ -250,7 +251,9 @@ inline evaluation evaluate(const problem& problem, const settings& settings, con
             for (std::size_t i = 0; i < theta.size(); ++i) promise += (theta[i] - first[i]) * (theta[i] - first[i]);
             promise /= settings.descent_step_size;
         }
-        e.is_rejected = e.gap.gap < 0.49 * promise - 16 * settings.machine_epsilon * e.gap.magnitude;
+        e.is_lost = std::isfinite(e.f) && std::isfinite(f_f[0] + f_f[1]) && std::isfinite(q_q[1]) &&
+                    settings.descent_step_size > 0 && !(std::isfinite(e.gap.gap) && std::isfinite(e.gap.magnitude));
+        e.is_rejected = e.is_lost || e.gap.gap < 0.49 * promise - 16 * settings.machine_epsilon * e.gap.magnitude;
     }
 
     const double best_multiplier = squared_norm_q == 0 ? 0 : positive_part(-alignment / squared_norm_q);
@@ -291,11 +294,11 @@ inline evaluation evaluate(const problem& problem, const settings& settings, con
 /// that difference.
 template <class Gradient>
 double curvature_along(vec& probe, const problem& problem, const vec& theta, Gradient&& gradient, double known,
-                       double machine_epsilon, bool is_last) {
+                       double& unknown, double machine_epsilon, bool is_last) {
     const vec here = gradient(theta);
     const double length = std::sqrt(dot(theta, theta));
     const double scale =
-        known > 0 ? std::min(length + std::sqrt(dot(here, here)) / known, 1e4 * (length + 1)) : length + 1;
+        known > 0 ? std::min(length + std::sqrt(dot(here, here)) / known, 1e12 * (length + 1)) : length + unknown;
     const double distance = std::cbrt(machine_epsilon) * (scale > 0 ? scale : 1);
     vec there = theta;
     for (std::size_t i = 0; i < theta.size(); ++i) {
@@ -315,8 +318,10 @@ double curvature_along(vec& probe, const problem& problem, const vec& theta, Gra
     const double squared_change = dot(change, change);
     const double curvature = std::sqrt(squared_change / moved);
     const double rounding = 4 * machine_epsilon;
-    if (!(squared_change > (is_last ? rounding * rounding * dot(here, here) : 0)) || !std::isfinite(curvature))
+    if (!(squared_change > (is_last ? rounding * rounding * dot(here, here) : 0)) || !std::isfinite(curvature)) {
+        unknown *= 30;
         return 0;
+    }
     for (std::size_t i = 0; i < theta.size(); ++i) probe[i] = change[i] / std::sqrt(squared_change);
     return curvature;
 }
@@ -335,15 +340,16 @@ inline void measure(const problem& problem, const settings& settings, state& sta
         state.outer_probe = state.inner_probe;
     }
     const int rounds = is_start ? 12 : 1;
+    double unknown[2] = {1, 1};  // of g and of f: the length to look at where nothing is known
     for (int round = 1; round <= rounds; ++round) {
-        const auto measured = [&](vec& probe, double known, auto&& gradient) {
-            const double found = curvature_along(probe, problem, state.theta, gradient, known, settings.machine_epsilon,
-                                                 round == rounds);
+        const auto measured = [&](vec& probe, double known, double& unknown_length, auto&& gradient) {
+            const double found = curvature_along(probe, problem, state.theta, gradient, known, unknown_length,
+                                                 settings.machine_epsilon, round == rounds);
             return is_start ? found : std::max(found, 0.7f * known);
         };
-        state.inner_curvature = measured(state.inner_probe, state.inner_curvature,
+        state.inner_curvature = measured(state.inner_probe, state.inner_curvature, unknown[0],
                                          [&](const vec& theta) { return problem.g_inner(state.v, theta); });
-        state.outer_curvature = measured(state.outer_probe, state.outer_curvature,
+        state.outer_curvature = measured(state.outer_probe, state.outer_curvature, unknown[1],
                                          [&](const vec& theta) { return problem.f_inner(state.v, theta); });
     }
 }
@@ -433,7 +439,7 @@ inline report solve(const problem& problem, const settings& given, state& state)
         const evaluation e = evaluate(problem, settings, state);
         if (state.iteration == 0) state.first_stationarity = e.stationarity;
         trace(step, e);
-        if (e.bad != cubome::quantity::none) {
+        if (e.bad != cubome::quantity::none && !e.is_lost) {
             bad = e.bad;
             is_frozen = true;
             break;
@@ -488,6 +494,7 @@ inline report solve(const problem& problem, const settings& given, state& state)
     if (bad == cubome::quantity::none) bad = e.bad;
     if (bad == cubome::quantity::none) remember_best(settings, e, state);
 
+    if (e.is_rejected) settings.descent_step_size /= 2;
     vec velocity(state.theta.size(), 0.0);
     const std::int64_t refine_steps = settings.refine_steps < 0 ? 10 * settings.inner_steps : settings.refine_steps;
     const vec theta_r = descend(problem, settings, state.v, state.theta, refine_steps, velocity);

@@ -107,6 +107,7 @@ struct evaluation {
     Real multiplier;           ///< λ
     gradient_sums<Real> sums;
     mask_of<Real> is_rejected;  ///< by the step rule: the descent says nothing of q̂, and no update is made
+    mask_of<Real> is_lost;      ///< and why: it has left the numbers from an iterate where all is finite
     mask_of<Real> is_moderate;  ///< all of the above and θ⁽ᵀ⁾, so that `complete` would find everything finite
 
     // What only `complete` fills in
@@ -230,6 +231,7 @@ public:
 
         e.sums = sum_gradients<is_full>(g_, w_, progress.last_multiplier);
         e.multiplier = multiplier(o_.barrier, eta_, e.q.gap, e.sums.alignment, e.sums.gap_norm, real(p_.epsilon));
+        e.is_lost = is_lost(e);
         e.is_rejected = is_rejected(e, progress);
         e.is_moderate = g_.all_of(w_.inner_dim, [&](auto i) { return is_moderate(real(w_.descent[i])); }) &
                         is_moderate(e.outer_value) & is_moderate(e.q.gap) & is_moderate(e.q.magnitude) &
@@ -413,8 +415,12 @@ public:
     }
 
     /// f and q̂ by R descent steps from θ_k with fresh momentum. Uses the gradients' arrays; the iterate stays.
-    CUBOME_INLINE refinement<real> refine() {
+    ///
+    /// @param rejected the lanes whose last descent showed that its steps are too long
+    CUBOME_INLINE refinement<real> refine(mask rejected) {
         refinement<real> r;
+        if constexpr (Text != solve_text::plain)
+            descent_step_size_ = select(rejected, real(scalar(0.5)) * descent_step_size_, descent_step_size_);
         prepare();
         start_descent(g_, w_);
         if constexpr (is_full) {
@@ -461,19 +467,25 @@ private:
         const auto merged = [&](real found, real known) {
             return select(fresh, found, max(found, real(scalar(curvature_decay)) * known));
         };
+        real unknown_of_g(scalar(1)), unknown_of_f(scalar(1));
+        const auto grown = [&](real unknown, real found) {
+            return select(found > zero, unknown, unknown * real(scalar(probe_growth)));
+        };
         CUBOME_NO_UNROLL
         for (int rounds = any(fresh) ? first_rounds : 1; rounds > 0; --rounds) {
             const mask lanes = rounds == 1 ? due : due & fresh;
             const bool is_last = rounds == 1;
             const real of_g = probe(lanes, w_.inner_probe, w_.inner_gap_gradient, squares[1],
-                                    probe_distance(length, sqrt(squares[1]), m.inner_curvature), is_last,
+                                    probe_distance(length, sqrt(squares[1]), m.inner_curvature, unknown_of_g), is_last,
                                     [&] { inner_gradient(w_.gradient); });
             m.inner_curvature = select(lanes, merged(of_g, m.inner_curvature), m.inner_curvature);
             // ∇_v q̂ is still to come: its place is free.
             const real of_f = probe(lanes, w_.outer_probe, w_.inner_value_gradient, squares[2],
-                                    probe_distance(length, sqrt(squares[2]), m.outer_curvature), is_last,
+                                    probe_distance(length, sqrt(squares[2]), m.outer_curvature, unknown_of_f), is_last,
                                     [&] { outer_gradient(w_.outer_gap_gradient, w_.gradient); });
             m.outer_curvature = select(lanes, merged(of_f, m.outer_curvature), m.outer_curvature);
+            unknown_of_g = grown(unknown_of_g, of_g);
+            unknown_of_f = grown(unknown_of_f, of_f);
         }
         m.is_measured = m.is_measured | due;
         g_.template sync<barrier::descent_read>();
@@ -545,6 +557,13 @@ private:
         return descent_step_size_ * e.sums.inner_gap_norm;
     }
 
+    /// Whether the descent has left the numbers from an iterate where all is finite.
+    CUBOME_INLINE mask is_lost(const evaluation<real>& e) const {
+        if (!is_automatic()) return mask(false);
+        return isfinite(e.outer_value) & isfinite(e.sums.value_norm) & isfinite(e.sums.inner_gap_norm) &
+               (descent_step_size_ > real(scalar(0))) & !(isfinite(e.q.gap) & isfinite(e.q.magnitude));
+    }
+
     /// Whether q̂ is, beyond rounding, less than what steps of α ≤ 1/L decrease g by.
     CUBOME_INLINE mask is_rejected(const evaluation<real>& e, const solve_progress<real>& progress) const {
         if (!is_automatic()) return mask(false);
@@ -557,7 +576,7 @@ private:
         }
         const real least = real(scalar(least_decrease)) * promise;
         const real rounding = real(gap_rounding<scalar>) * e.q.magnitude;
-        return (e.q.gap < least - rounding) | progress.no_curvature;
+        return (e.q.gap < least - rounding) | e.is_lost | progress.no_curvature;
     }
 
     // The problem's four functions. Small ones are inlined wherever they are called, which keeps their arrays in
@@ -688,7 +707,15 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, s
             fresh = begins = host.is_fresh(step);
             due = fresh | host.is_due(step);
             // With fixed steps it is but reported, as the solve found it.
-            if (!solver.is_automatic()) due = begins = mask(o.wants_curvature && step == 0);
+            if (!solver.is_automatic()) {
+                due = begins = mask(o.wants_curvature && step == 0);
+            } else {
+                // A state of fixed steps knows no curvature.
+                const Real zero(scalar_of<Real>(0));
+                const step_memory<Real>& m = progress.steps;
+                begins = begins | !((m.inner_curvature > zero) & (m.outer_curvature > zero));
+                due = due | begins;
+            }
             // What has stopped keeps its memory.
             const mask goes = progress.active & !progress.start_failed;
             due = due & goes;
@@ -703,7 +730,8 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, s
             if constexpr (is_full)
                 progress.first_stationarity = select(fresh, e.stationarity, progress.first_stationarity);
             if (is_started) note<Text>(solver, e, o, progress, host, step);
-            goes_on = goes_on & e.is_finite() & !solver.has_converged(e, progress) & !progress.no_curvature;
+            goes_on =
+                goes_on & (e.is_finite() | e.is_lost) & !solver.has_converged(e, progress) & !progress.no_curvature;
             if (is_cancelled) progress.cancelled = goes_on;
             if (is_last || is_cancelled || !any(goes_on)) return stop();
             goes_on = after_any(goes_on);

@@ -284,8 +284,9 @@ public:
         progress.last_multiplier = remembered(batch.multiplier, real(p.eta));
         progress.best_kkt = remembered(batch.best_kkt, real(infinity<scalar>));
         progress.first_stationarity = remembered(batch.first_stationarity, real(scalar(0)));
+        const bool is_automatic = batch.options.steps == step_rule::automatic;
         const auto step_number = [&](index at) {
-            return remembered(batch.step_memory, real(scalar(0)), step_memory_size, at);
+            return remembered(is_automatic ? batch.step_memory : nullptr, real(scalar(0)), step_memory_size, at);
         };
         progress.steps = {step_number(0), step_number(1), step_number(2), step_number(3) == real(scalar(1))};
 
@@ -298,7 +299,7 @@ public:
         refinement<real> refined{nan, {nan, nan}};
         const mask is_left = progress.cancelled | progress.no_curvature;
         if (batch.options.wants_refined && !is_paused && !all(is_left)) {
-            refined = solver.refine();
+            refined = solver.refine(last.is_rejected);
             refined.outer_value = select(is_left, nan, refined.outer_value);
             refined.q.gap = select(is_left, nan, refined.q.gap);
         }

@@ -49,6 +49,9 @@ CUBOME_INLINE Real first_probe(Real i) {
     return select(fraction == Real(scalar(0)), Real(scalar(1)), fraction);
 }
 
+/// What the way along a probe grows by where the gradient did not change on it.
+inline constexpr float probe_growth = 30;
+
 /// How far along a probe of length 1 the gradient is taken. Short enough for the curvature of here, long enough for the
 /// difference to be more than rounding: ε_mach^⅓ times the length that the problem shows, which is that of θ and of the
 /// way to where the gradient would vanish.
@@ -56,13 +59,14 @@ CUBOME_INLINE Real first_probe(Real i) {
 /// @param length    ‖θ‖
 /// @param gradient  the norm of the gradient
 /// @param curvature what is known of it; 0, nothing
+/// @param unknown   the length to begin with where nothing is known, as if ‖θ‖ were that much larger
 template <class Real>
-CUBOME_INLINE Real probe_distance(Real length, Real gradient, Real curvature) {
+CUBOME_INLINE Real probe_distance(Real length, Real gradient, Real curvature, Real unknown) {
     using scalar = scalar_of<Real>;
     const Real zero(scalar(0)), one(scalar(1));
     const Real known = length + gradient / curvature;
-    const Real most = (length + one) * Real(scalar(1e4));
-    const Real scale = select(curvature > zero, min(known, most), length + one);
+    const Real most = (length + one) * Real(scalar(1e12));
+    const Real scale = select(curvature > zero, min(known, most), length + unknown);
     constexpr auto root = scalar(sizeof(scalar) > 4 ? 6.0554544523933395e-06 : 4.9215666011518501e-03);
     return Real(root) * select(scale > zero, scale, one);
 }

@@ -26,13 +26,15 @@ enum class box_rule : std::uint8_t {
 
 /// How the solve of one problem ended.
 enum class outcome : std::uint8_t {
-    not_run,           ///< not begun: the caller had asked to stop
-    converged,         ///< every tolerance that was set is met
-    step_limit,        ///< all outer steps were made, or the gap tolerance was met by q̂ but not by the refined gap
-    non_finite,        ///< a quantity became NaN or infinite; `quantity` names it
+    not_run,     ///< not begun: the caller had asked to stop
+    converged,   ///< every tolerance that was set is met
+    step_limit,  ///< all outer iterations were made, or the gap tolerance was met by q̂ but not by the refined gap
+    non_finite,  ///< a quantity became NaN or infinite; `quantity` names it
     descent_diverged,  ///< at the returned iterate the inner descent increases g: q̂ < 0 beyond rounding
     cancelled,         ///< the caller asked to stop
-    no_curvature,      ///< step_rule::automatic found f or g without curvature in θ, which leaves it no step to take
+    /// step_rule::automatic found f or g without curvature in θ, or none that the precision can tell, which leaves it
+    /// no step to take.
+    no_curvature,
 };
 
 /// The first quantity of an iteration that was not finite.
