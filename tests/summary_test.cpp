@@ -386,7 +386,8 @@ TYPED_TEST(summary_test, the_text_is_aligned_and_ends_with_the_hints) {
     report.add(12, outcome::non_finite, quantity::update, 4);
     report.stationarity.assign(3588, TypeParam(1.25e-7));
     report.stationarity.resize(4000, TypeParam(nan));
-    report.inner_curvature.assign(4000, TypeParam(100));
+    report.inner_curvature.assign(3988, TypeParam(100));
+    report.inner_curvature.resize(4000, TypeParam(1));
     const auto s = report.summary(fixed_steps<TypeParam>());
     EXPECT_EQ(cubome::to_string(s),
               "4,000 problems\n"
