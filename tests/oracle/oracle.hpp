@@ -294,7 +294,7 @@ inline evaluation evaluate(const problem& problem, const settings& settings, con
 /// that difference.
 template <class Gradient>
 double curvature_along(vec& probe, const problem& problem, const vec& theta, Gradient&& gradient, double known,
-                       double& unknown, double machine_epsilon, bool is_last) {
+                       double unknown, double machine_epsilon, bool is_last) {
     const vec here = gradient(theta);
     const double length = std::sqrt(dot(theta, theta));
     const double scale =
@@ -318,10 +318,8 @@ double curvature_along(vec& probe, const problem& problem, const vec& theta, Gra
     const double squared_change = dot(change, change);
     const double curvature = std::sqrt(squared_change / moved);
     const double rounding = 4 * machine_epsilon;
-    if (!(squared_change > (is_last ? rounding * rounding * dot(here, here) : 0)) || !std::isfinite(curvature)) {
-        unknown *= 30;
+    if (!(squared_change > (is_last ? rounding * rounding * dot(here, here) : 0)) || !std::isfinite(curvature))
         return 0;
-    }
     for (std::size_t i = 0; i < theta.size(); ++i) probe[i] = change[i] / std::sqrt(squared_change);
     return curvature;
 }
@@ -340,17 +338,18 @@ inline void measure(const problem& problem, const settings& settings, state& sta
         state.outer_probe = state.inner_probe;
     }
     const int rounds = is_start ? 12 : 1;
-    double unknown[2] = {1, 1};  // of g and of f: the length to look at where nothing is known
+    double unknown = 1;  // the length to look at where nothing is known
     for (int round = 1; round <= rounds; ++round) {
-        const auto measured = [&](vec& probe, double known, double& unknown_length, auto&& gradient) {
-            const double found = curvature_along(probe, problem, state.theta, gradient, known, unknown_length,
+        const auto measured = [&](vec& probe, double known, auto&& gradient) {
+            const double found = curvature_along(probe, problem, state.theta, gradient, known, unknown,
                                                  settings.machine_epsilon, round == rounds);
             return is_start ? found : std::max(found, 0.7f * known);
         };
-        state.inner_curvature = measured(state.inner_probe, state.inner_curvature, unknown[0],
+        state.inner_curvature = measured(state.inner_probe, state.inner_curvature,
                                          [&](const vec& theta) { return problem.g_inner(state.v, theta); });
-        state.outer_curvature = measured(state.outer_probe, state.outer_curvature, unknown[1],
+        state.outer_curvature = measured(state.outer_probe, state.outer_curvature,
                                          [&](const vec& theta) { return problem.f_inner(state.v, theta); });
+        unknown *= 30;
     }
 }
 

@@ -107,7 +107,6 @@ struct evaluation {
     Real multiplier;           ///< λ
     gradient_sums<Real> sums;
     mask_of<Real> is_rejected;  ///< by the step rule: the descent says nothing of q̂, and no update is made
-    mask_of<Real> is_lost;      ///< and why: it has left the numbers from an iterate where all is finite
     mask_of<Real> is_moderate;  ///< all of the above and θ⁽ᵀ⁾, so that `complete` would find everything finite
 
     // What only `complete` fills in
@@ -231,7 +230,6 @@ public:
 
         e.sums = sum_gradients<is_full>(g_, w_, progress.last_multiplier);
         e.multiplier = multiplier(o_.barrier, eta_, e.q.gap, e.sums.alignment, e.sums.gap_norm, real(p_.epsilon));
-        e.is_lost = is_lost(e);
         e.is_rejected = is_rejected(e, progress);
         e.is_moderate = g_.all_of(w_.inner_dim, [&](auto i) { return is_moderate(real(w_.descent[i])); }) &
                         is_moderate(e.outer_value) & is_moderate(e.q.gap) & is_moderate(e.q.magnitude) &
@@ -246,6 +244,13 @@ public:
             complete_here(e);
         else
             complete_out_of_line(e);
+    }
+
+    /// Whether the descent has left the numbers from an iterate where all is finite.
+    CUBOME_INLINE mask is_lost(const evaluation<real>& e) const {
+        if (!is_automatic()) return mask(false);
+        return isfinite(e.outer_value) & isfinite(e.sums.value_norm) & isfinite(e.sums.inner_gap_norm) &
+               (descent_step_size_ > real(scalar(0))) & !(isfinite(e.q.gap) & isfinite(e.q.magnitude));
     }
 
     /// Whether a tolerance is set: where none is, nothing converges.
@@ -467,25 +472,21 @@ private:
         const auto merged = [&](real found, real known) {
             return select(fresh, found, max(found, real(scalar(curvature_decay)) * known));
         };
-        real unknown_of_g(scalar(1)), unknown_of_f(scalar(1));
-        const auto grown = [&](real unknown, real found) {
-            return select(found > zero, unknown, unknown * real(scalar(probe_growth)));
-        };
+        scalar unknown(1);
         CUBOME_NO_UNROLL
         for (int rounds = any(fresh) ? first_rounds : 1; rounds > 0; --rounds) {
             const mask lanes = rounds == 1 ? due : due & fresh;
             const bool is_last = rounds == 1;
             const real of_g = probe(lanes, w_.inner_probe, w_.inner_gap_gradient, squares[1],
-                                    probe_distance(length, sqrt(squares[1]), m.inner_curvature, unknown_of_g), is_last,
+                                    probe_distance(length, sqrt(squares[1]), m.inner_curvature, real(unknown)), is_last,
                                     [&] { inner_gradient(w_.gradient); });
             m.inner_curvature = select(lanes, merged(of_g, m.inner_curvature), m.inner_curvature);
             // ∇_v q̂ is still to come: its place is free.
             const real of_f = probe(lanes, w_.outer_probe, w_.inner_value_gradient, squares[2],
-                                    probe_distance(length, sqrt(squares[2]), m.outer_curvature, unknown_of_f), is_last,
+                                    probe_distance(length, sqrt(squares[2]), m.outer_curvature, real(unknown)), is_last,
                                     [&] { outer_gradient(w_.outer_gap_gradient, w_.gradient); });
             m.outer_curvature = select(lanes, merged(of_f, m.outer_curvature), m.outer_curvature);
-            unknown_of_g = grown(unknown_of_g, of_g);
-            unknown_of_f = grown(unknown_of_f, of_f);
+            unknown *= scalar(probe_growth);
         }
         m.is_measured = m.is_measured | due;
         g_.template sync<barrier::descent_read>();
@@ -557,13 +558,6 @@ private:
         return descent_step_size_ * e.sums.inner_gap_norm;
     }
 
-    /// Whether the descent has left the numbers from an iterate where all is finite.
-    CUBOME_INLINE mask is_lost(const evaluation<real>& e) const {
-        if (!is_automatic()) return mask(false);
-        return isfinite(e.outer_value) & isfinite(e.sums.value_norm) & isfinite(e.sums.inner_gap_norm) &
-               (descent_step_size_ > real(scalar(0))) & !(isfinite(e.q.gap) & isfinite(e.q.magnitude));
-    }
-
     /// Whether q̂ is, beyond rounding, less than what steps of α ≤ 1/L decrease g by.
     CUBOME_INLINE mask is_rejected(const evaluation<real>& e, const solve_progress<real>& progress) const {
         if (!is_automatic()) return mask(false);
@@ -576,7 +570,7 @@ private:
         }
         const real least = real(scalar(least_decrease)) * promise;
         const real rounding = real(gap_rounding<scalar>) * e.q.magnitude;
-        return (e.q.gap < least - rounding) | e.is_lost | progress.no_curvature;
+        return (e.q.gap < least - rounding) | is_lost(e) | progress.no_curvature;
     }
 
     // The problem's four functions. Small ones are inlined wherever they are called, which keeps their arrays in
@@ -730,8 +724,8 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, s
             if constexpr (is_full)
                 progress.first_stationarity = select(fresh, e.stationarity, progress.first_stationarity);
             if (is_started) note<Text>(solver, e, o, progress, host, step);
-            goes_on =
-                goes_on & (e.is_finite() | e.is_lost) & !solver.has_converged(e, progress) & !progress.no_curvature;
+            goes_on = goes_on & (e.is_finite() | solver.is_lost(e)) & !solver.has_converged(e, progress) &
+                      !progress.no_curvature;
             if (is_cancelled) progress.cancelled = goes_on;
             if (is_last || is_cancelled || !any(goes_on)) return stop();
             goes_on = after_any(goes_on);

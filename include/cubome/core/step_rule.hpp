@@ -49,7 +49,7 @@ CUBOME_INLINE Real first_probe(Real i) {
     return select(fraction == Real(scalar(0)), Real(scalar(1)), fraction);
 }
 
-/// What the way along a probe grows by where the gradient did not change on it.
+/// What the way along a probe grows by from round to round as long as no gradient has changed on it.
 inline constexpr float probe_growth = 30;
 
 /// How far along a probe of length 1 the gradient is taken. Short enough for the curvature of here, long enough for the
@@ -59,7 +59,7 @@ inline constexpr float probe_growth = 30;
 /// @param length    ‖θ‖
 /// @param gradient  the norm of the gradient
 /// @param curvature what is known of it; 0, nothing
-/// @param unknown   the length to begin with where nothing is known, as if ‖θ‖ were that much larger
+/// @param unknown   the length where nothing is known, as if ‖θ‖ were that much larger
 template <class Real>
 CUBOME_INLINE Real probe_distance(Real length, Real gradient, Real curvature, Real unknown) {
     using scalar = scalar_of<Real>;
