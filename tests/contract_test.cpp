@@ -1569,9 +1569,10 @@ TEST(names, are_those_that_messages_and_the_environment_use) {
     EXPECT_STREQ(to_string(instruction_set::avx2), "avx2");
     EXPECT_STREQ(to_string(instruction_set::avx512), "avx512");
     EXPECT_STREQ(to_string(static_cast<instruction_set>(9)), "unknown");
-    const char* outcomes[] = {"not_run", "converged", "step_limit", "non_finite", "descent_diverged", "cancelled"};
-    for (int i = 0; i < 6; ++i) EXPECT_STREQ(to_string(static_cast<cubome::outcome>(i)), outcomes[i]);
-    EXPECT_STREQ(to_string(static_cast<cubome::outcome>(6)), "unknown");
+    const char* outcomes[] = {"not_run",          "converged", "step_limit",  "non_finite",
+                              "descent_diverged", "cancelled", "no_curvature"};
+    for (int i = 0; i < 7; ++i) EXPECT_STREQ(to_string(static_cast<cubome::outcome>(i)), outcomes[i]);
+    EXPECT_STREQ(to_string(static_cast<cubome::outcome>(7)), "unknown");
     const char* quantities[] = {"none", "start", "descent", "outer_value", "gap", "sums", "update"};
     for (int i = 0; i < 7; ++i) EXPECT_STREQ(to_string(static_cast<cubome::quantity>(i)), quantities[i]);
     EXPECT_STREQ(to_string(static_cast<cubome::quantity>(7)), "unknown");

@@ -242,18 +242,20 @@ inline evaluation evaluate(const problem& problem, const settings& settings, con
 
     e.squared_direction = positive_part(f_f[0] + e.multiplier * (2 * f_q[0] + e.multiplier * q_q[0]));
     if (settings.steps == cubome::step_rule::automatic) {
-        // Half of ‖θ_k − θ⁽¹⁾‖²/α is what a step of α ≤ 1/L decreases g by; an inner momentum promises only that g does
+        // ⟨∇g, w⟩ − ‖w‖²/(2α) is what a step w with α ≤ 1/L decreases g by; an inner momentum promises only that g does
         // not increase.
         double promise = 0;
         if (settings.inner_momentum == 0) {
             vec velocity(theta.size(), 0.0);
             const vec first = descend(problem, settings, v, theta, 1, velocity);
-            for (std::size_t i = 0; i < theta.size(); ++i) promise += (theta[i] - first[i]) * (theta[i] - first[i]);
-            promise /= settings.descent_step_size;
+            for (std::size_t i = 0; i < theta.size(); ++i) {
+                const double way = theta[i] - first[i];
+                promise += e.q_inner[i] * way - (way == 0 ? 0 : 0.51 * way * way / settings.descent_step_size);
+            }
         }
         e.is_lost = std::isfinite(e.f) && std::isfinite(f_f[0] + f_f[1]) && std::isfinite(q_q[1]) &&
                     settings.descent_step_size > 0 && !(std::isfinite(e.gap.gap) && std::isfinite(e.gap.magnitude));
-        e.is_rejected = e.is_lost || e.gap.gap < 0.49 * promise - 16 * settings.machine_epsilon * e.gap.magnitude;
+        e.is_rejected = e.is_lost || e.gap.gap < promise - 16 * settings.machine_epsilon * e.gap.magnitude;
     }
 
     const double best_multiplier = squared_norm_q == 0 ? 0 : positive_part(-alignment / squared_norm_q);
@@ -356,9 +358,9 @@ inline void measure(const problem& problem, const settings& settings, state& sta
 /// The settings with the descent step and the η of the automatic rule.
 inline settings with_steps(settings settings, const state& state) {
     if (settings.steps != cubome::step_rule::automatic) return settings;
-    settings.descent_step_size = 1 / state.inner_curvature;
+    settings.descent_step_size = state.inner_curvature == 0 ? 0 : 1 / state.inner_curvature;
     settings.eta *= state.outer_curvature;
-    if (settings.barrier == cubome::barrier_form::gradient_norm) settings.eta /= state.inner_curvature;
+    if (settings.barrier == cubome::barrier_form::gradient_norm) settings.eta *= settings.descent_step_size;
     return settings;
 }
 

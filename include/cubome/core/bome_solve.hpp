@@ -541,21 +541,21 @@ private:
         if (o_.barrier == barrier_form::gradient_norm) eta_ = eta_ * descent_step_size_;
     }
 
-    /// ‖θ_k − θ⁽¹⁾‖²/α of the step θ⁽¹⁾ = P(θ_k − α ∇_θ q̂).
-    CUBOME_INLINE real first_decrease(const evaluation<real>& e) const {
-        if constexpr (is_full) {
-            if (o_.has_box) {
-                const auto way = g_.template sum<1>(w_.inner_dim, [&](auto i, sums<real, 1> acc) {
-                    const real start(w_.inner[i]);
-                    const real next = fma(-descent_step_size_, real(w_.inner_gap_gradient[i]), start);
-                    const real moved = project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i])) - start;
-                    acc[0] = fma(moved, moved, acc[0]);
-                    return acc;
-                });
-                return way[0] * inverse_or_zero(descent_step_size_);
+    /// What the first step w = θ_k − θ⁽¹⁾, as it was rounded, decreases g by at least where L ≤ 1/α: ⟨∇_θ q̂, w⟩ −
+    /// ‖w‖²/(2α), less a little.
+    CUBOME_INLINE real first_decrease() const {
+        const auto s = g_.template sum<2>(w_.inner_dim, [&](auto i, sums<real, 2> acc) {
+            const real start(w_.inner[i]), gradient(w_.inner_gap_gradient[i]);
+            real next = fma(-descent_step_size_, gradient, start);
+            if constexpr (is_full) {
+                if (o_.has_box) next = project(next, real(w_.inner_lower[i]), real(w_.inner_upper[i]));
             }
-        }
-        return descent_step_size_ * e.sums.inner_gap_norm;
+            const real way = start - next;
+            acc[0] = fma(gradient, way, acc[0]);
+            acc[1] = fma(way, way, acc[1]);
+            return acc;
+        });
+        return fma(-real(scalar(curvature_share)) * inverse_or_zero(descent_step_size_), s[1], s[0]);
     }
 
     /// Whether q̂ is, beyond rounding, less than what steps of α ≤ 1/L decrease g by.
@@ -564,13 +564,12 @@ private:
         real promise(scalar(0));
         if constexpr (is_full) {
             // Momentum promises less: that g does not increase.
-            if (!o_.has_inner_momentum) promise = first_decrease(e);
+            if (!o_.has_inner_momentum) promise = first_decrease();
         } else {
-            promise = first_decrease(e);
+            promise = first_decrease();
         }
-        const real least = real(scalar(least_decrease)) * promise;
         const real rounding = real(gap_rounding<scalar>) * e.q.magnitude;
-        return (e.q.gap < least - rounding) | is_lost(e) | progress.no_curvature;
+        return (e.q.gap < promise - rounding) | is_lost(e) | progress.no_curvature;
     }
 
     // The problem's four functions. Small ones are inlined wherever they are called, which keeps their arrays in

@@ -26,8 +26,8 @@ inline constexpr int first_rounds = 12;
 /// rejection too many, are forgotten only so fast.
 inline constexpr float curvature_decay = 0.7f;
 
-/// The share of ‖θ_k − θ⁽¹⁾‖²/α that q̂ must have. A step of 1/L or less has half of it.
-inline constexpr float least_decrease = 0.49f;
+/// What the curvature may take of ‖θ_k − θ⁽¹⁾‖²/α: one of at most 1/α takes half.
+inline constexpr float curvature_share = 0.51f;
 
 /// The rule's numbers for one problem, besides the probes.
 template <class Real>
