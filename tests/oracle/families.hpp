@@ -250,18 +250,18 @@ struct linear_model final : problem {
         for (double z : margins(x, y, theta)) sum += loss(z);
         return sum / static_cast<double>(y.size());
     }
+    double offset(const vec& v, std::size_t i) const { return v[i] - (outer_center.empty() ? 0 : outer_center[i]); }
     /// κ (v − v̄)
     vec f_outer(const vec& v, const vec&) const override {
         vec result(v.size(), 0);
         for (std::size_t i = 0; i < v.size() && !outer_penalty.empty(); ++i)
-            result[i] = outer_penalty[0] * (v[i] - (outer_center.empty() ? 0 : outer_center[i]));
+            result[i] = outer_penalty[0] * offset(v, i);
         return result;
     }
     double f(const vec& v, const vec& theta) const override {
-        double prior = 0;
-        for (const double slope : f_outer(v, theta)) {
-            if (slope != 0) prior += 0.5 * slope * slope / outer_penalty[0];
-        }
+        double squares = 0;
+        for (std::size_t i = 0; i < v.size(); ++i) squares += offset(v, i) * offset(v, i);
+        const double prior = outer_penalty.empty() ? 0 : 0.5 * outer_penalty[0] * squares;
         return mean_loss(validation_x, validation_y, theta) + prior;
     }
     double held_out(const vec& theta) const { return mean_loss(held_out_x, held_out_y, theta); }
