@@ -65,12 +65,7 @@ public:
 
     void run_library(benchmark::State& state) {
         prepare();
-        double elapsed = 0;
-        for (auto _ : state) {
-            bench::start moving = start_;
-            elapsed = seconds([&] { solve_library(moving); });
-            state.SetIterationTime(elapsed);
-        }
+        const double elapsed = time_library(state);
         std::int64_t num_solved = 0;
         for (std::int64_t i = 0; i < num_scalar_; ++i) {
             const auto at = static_cast<std::size_t>(i);
@@ -91,12 +86,7 @@ public:
         settings_.outer_steps = given.outer_steps;
         settings_.inner_steps = given.inner_steps;
         settings_.refine_steps = given.refine_steps;
-        double elapsed = 0;
-        for (auto _ : state) {
-            bench::start moving = start_;
-            elapsed = seconds([&] { solve_library(moving); });
-            state.SetIterationTime(elapsed);
-        }
+        const double elapsed = time_library(state);
         report(state, num_problems_, elapsed);
         settings_ = given;
         state.SetLabel("step_rule::automatic");
@@ -132,6 +122,17 @@ private:
         start_ = workload_.make_start(num_problems);
         values_.assign(static_cast<std::size_t>(num_problems), 0.0F);
         problem_ = std::make_unique<cubome::problem<float>>(workload_.problem(num_problems));
+    }
+
+    /// The seconds of the last iteration.
+    double time_library(benchmark::State& state) {
+        double elapsed = 0;
+        for (auto _ : state) {
+            bench::start moving = start_;
+            elapsed = seconds([&] { solve_library(moving); });
+            state.SetIterationTime(elapsed);
+        }
+        return elapsed;
     }
 
     void solve_library(bench::start& moving) {

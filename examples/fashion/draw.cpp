@@ -68,6 +68,11 @@ void standardise(std::span<float> features, standardisation by) {
     }
 }
 
+void standardise(problem_batch& batch, std::size_t problem, standardisation by) {
+    for (sample_batch* set : {&batch.training, &batch.validation, &batch.held_out})
+        standardise(set->features_of(problem), by);
+}
+
 }  // namespace
 
 std::vector<class_pair> all_class_pairs() {
@@ -84,17 +89,11 @@ void draw_images(const fashion_mnist& images, class_pair classes, random_stream&
     draw_class(images, classes.second, 1.0f, 1, random, batch, problem);
 
     const standardisation by = standardisation_of(batch.training.features_of(problem));
-    for (sample_batch* set : {&batch.training, &batch.validation, &batch.held_out})
-        standardise(set->features_of(problem), by);
+    standardise(batch, problem, by);
 }
 
 void scale_pixels(problem_batch& batch, std::size_t problem, float factor) {
-    for (sample_batch* set : {&batch.training, &batch.validation, &batch.held_out}) {
-        const auto features = set->features_of(problem);
-        for (std::size_t at = 0; at < features.size(); ++at) {
-            if (at % num_features != num_pixels) features[at] *= factor;
-        }
-    }
+    standardise(batch, problem, {.mean = 0, .inverse_deviation = factor});
 }
 
 std::vector<std::size_t> draw_distinct(std::size_t bound, std::size_t count, random_stream& random) {

@@ -108,11 +108,12 @@ std::string with_slope(const std::string& label, const std::vector<point>& point
     return label + text;
 }
 
+chart decay_chart(const std::string& title) {
+    return {title, "outer iterations K, with ξ = 0.3 K^(−1/2)", "smallest KKT error, median of 300 problems", {}};
+}
+
 chart draw_rate(const random_quadratics& problems) {
-    chart result{"The KKT error falls faster than proven",
-                 "outer iterations K, with ξ = 0.3 K^(−1/2)",
-                 "smallest KKT error, median of 300 problems",
-                 {}};
+    chart result = decay_chart("The KKT error falls faster than proven");
     for (const std::int64_t inner_steps : {1, 10}) {
         const auto points = decay_of(problems, [&](auto& s) { s.inner_steps = inner_steps; });
         result.lines.push_back({with_slope("T = " + std::to_string(inner_steps), points), points});
@@ -123,10 +124,7 @@ chart draw_rate(const random_quadratics& problems) {
 }
 
 chart draw_eta(const random_quadratics& problems) {
-    chart result{"η = 0.5 and 0.9 are alike, 0.1 is slower",
-                 "outer iterations K, with ξ = 0.3 K^(−1/2)",
-                 "smallest KKT error, median of 300 problems",
-                 {}};
+    chart result = decay_chart("η = 0.5 and 0.9 are alike, 0.1 is slower");
     for (const double eta : {0.1, 0.5, 0.9}) {
         const auto points = decay_of(problems, [&](auto& s) { s.eta = eta; });
         char label[32];
@@ -137,10 +135,7 @@ chart draw_eta(const random_quadratics& problems) {
 }
 
 chart draw_start(const random_quadratics& problems) {
-    chart result{"A start nearer to the inner solution is ahead",
-                 "outer iterations K, with ξ = 0.3 K^(−1/2)",
-                 "smallest KKT error, median of 300 problems",
-                 {}};
+    chart result = decay_chart("A start nearer to the inner solution is ahead");
     for (const double distance : {0.1, 1.0, 10.0}) {
         const auto points = decay_of(
             problems, [](auto&) {}, distance);
