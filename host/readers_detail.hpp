@@ -24,4 +24,10 @@ idx_array read_idx(const memory_file& file, const std::string& name);
 /// As read_csv(path) on a file with these bytes; `name` stands for the path in errors.
 csv_table read_csv(const memory_file& file, const std::string& name);
 
+/// As read_npy(path) on a file with these bytes; `name` stands for the path in errors.
+npy_array read_npy(const memory_file& file, const std::string& name);
+
+/// As read_libsvm(path) on a file with these bytes; `name` stands for the path in errors.
+sparse_table read_libsvm(const memory_file& file, const std::string& name);
+
 }  // namespace cubome::detail
