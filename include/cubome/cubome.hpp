@@ -13,4 +13,5 @@
 #include "cubome/settings.hpp"
 #include "cubome/solver.hpp"
 #include "cubome/summary.hpp"
+#include "cubome/sweep.hpp"
 #include "cubome/version.hpp"

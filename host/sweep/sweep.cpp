@@ -1,0 +1,457 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cubome/sweep.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "cubome/error.hpp"
+#include "cubome/solver.hpp"
+#include "host/cuda_calls.hpp"
+#include "host/sweep/orchestrator.hpp"
+
+namespace cubome {
+namespace {
+
+constexpr const char* function = "sweep";
+
+/// So many places per queue: while one chunk is worked on, the one before waits for its turn, and the next may begin.
+constexpr std::int64_t slots_per_queue = 3;
+
+/// So many chunks per queue even out what problems take, where there are enough problems.
+constexpr std::int64_t chunks_per_queue = 32;
+
+/// Longer chunks have nothing more to amortise, and make others wait: for results, and for the end of a cancelled
+/// sweep.
+constexpr std::int64_t most_problems_per_chunk_cpu = 4096, most_problems_per_chunk_cuda = 65536;
+
+/// Chunks are multiples of it: of all numbers of problems that one thread of any instruction set works on at once.
+constexpr std::int64_t chunk_unit = 64;
+
+constexpr int queues_per_cuda_device = 2;
+
+/// How often it is asked, at least and at most, whether there is progress to tell or the sweep is to stop.
+constexpr double least_tick_seconds = 0.005, most_tick_seconds = 0.05;
+
+/// Arrays for so many problems, all in one piece of memory, 64-byte aligned each.
+class chunk_memory {
+public:
+    /// @throws std::bad_alloc
+    void reserve(std::size_t bytes) {
+        if (bytes <= bytes_) return;
+        release();
+        memory_.reset(new (std::align_val_t{alignment}) std::byte[bytes]);
+        bytes_ = bytes;
+    }
+    void release() {
+        memory_.reset();
+        bytes_ = 0;
+    }
+    std::byte* data() const { return memory_.get(); }
+
+    static constexpr std::size_t alignment = 64;
+
+private:
+    struct aligned_delete {
+        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{alignment}); }
+    };
+    std::unique_ptr<std::byte[], aligned_delete> memory_;
+    std::size_t bytes_ = 0;
+};
+
+/// Cuts memory into arrays, or only counts what they take.
+class chunk_cutter {
+public:
+    /// What is counted where there is no such number: more than memory can hold.
+    static constexpr std::size_t too_much = PTRDIFF_MAX / chunk_memory::alignment * chunk_memory::alignment;
+
+    explicit chunk_cutter(std::byte* memory) : memory_(memory) {}
+
+    template <class T>
+    T* take(std::int64_t count, std::int64_t each = 1) {
+        const std::size_t at = used_;
+        const auto most = static_cast<std::int64_t>(too_much / sizeof(T));
+        const bool fits = each <= 0 || count <= most / each;
+        const std::size_t bytes = fits ? static_cast<std::size_t>(count * each) * sizeof(T) : too_much;
+        const std::size_t rounded = (bytes + chunk_memory::alignment - 1) / chunk_memory::alignment;
+        used_ = std::min(too_much, used_ + rounded * chunk_memory::alignment);
+        return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + at);
+    }
+    std::size_t used() const { return used_; }
+
+private:
+    std::byte* memory_;
+    std::size_t used_ = 0;
+};
+
+/// What every slot of a sweep needs to know.
+template <class Real>
+struct sweep_job {
+    sweep_plan<Real> plan;
+    sweep_functions<Real> functions;
+    std::vector<const array_info*> own_arrays;  ///< of plan.arrays
+
+    /// Arrays for `count` problems. `memory` null: only their sizes count.
+    sweep_chunk<Real> cut(chunk_cutter& memory, std::int64_t first, std::int64_t count) const {
+        sweep_chunk<Real> chunk;
+        chunk.first = first;
+        chunk.count = count;
+        for (const array_info* array : own_arrays) {
+            const std::int64_t rows = array->extents[0], columns = array->rank == 2 ? array->extents[1] : 1;
+            Real* const data = memory.template take<Real>(count, rows * columns);
+            chunk.arrays.push_back(array->rank == 2 ? per_problem(data, count, rows, columns)
+                                                    : per_problem(data, count, rows));
+        }
+        const auto numbers = [&] { return per_problem(memory.template take<Real>(count), count); };
+        for (std::size_t i = 0; i < plan.numbers.size(); ++i) chunk.numbers.push_back(numbers());
+        const std::int64_t n_v = plan.problem.outer_dim(), n_theta = plan.problem.inner_dim();
+        chunk.state.outer = per_problem(memory.template take<Real>(count, n_v), count, n_v);
+        chunk.state.inner = per_problem(memory.template take<Real>(count, n_theta), count, n_theta);
+
+        report<Real>& r = chunk.report;
+        r.outcome = per_problem(memory.template take<outcome>(count), count);
+        r.quantity = per_problem(memory.template take<quantity>(count), count);
+        r.iterations = per_problem(memory.template take<std::int64_t>(count), count);
+        r.outer_value = numbers();
+        r.gap = numbers();
+        r.stationarity = numbers();
+        r.multiplier = numbers();
+        if (plan.wants_refined) r.refined_outer_value = numbers(), r.refined_gap = numbers();
+        if (plan.wants_curvature) r.inner_curvature = numbers(), r.outer_curvature = numbers();
+        if (plan.wants_held_out) r.held_out = numbers();
+        if (plan.settings.trace_interval > 0) {
+            constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max() - 1;
+            const std::int64_t rows = std::min(plan.settings.outer_steps / plan.settings.trace_interval, most) + 1;
+            const auto trace = [&] { return per_problem(memory.template take<Real>(count, rows), count, rows); };
+            r.trace_outer_value = trace();
+            r.trace_gap = trace();
+            r.trace_stationarity = trace();
+            r.trace_multiplier = trace();
+            if (plan.wants_held_out) r.trace_held_out = trace();
+        }
+        chunk.measures = memory.template take<double>(count, plan.num_measures);
+        return chunk;
+    }
+
+    std::size_t bytes(std::int64_t count) const {
+        chunk_cutter counter(nullptr);
+        cut(counter, 0, count);
+        return counter.used();
+    }
+};
+
+template <class Real>
+class problem_slot final : public detail::chunk_slot {
+public:
+    /// @param on what runs the chunks; its `cancel` is that of the sweep
+    problem_slot(const sweep_job<Real>& job, const execution& on) : job_(job), execution_(on) {
+        execution_.progress = &num_done_;
+    }
+
+    void begin() override { num_done_ = 0; }
+
+    void load(sweep_range range) override {
+        if (memory_.data() == nullptr || range.count != chunk_.count) {
+            solver_.reset();
+            memory_.reserve(job_.bytes(range.count));
+            bind(range);
+        }
+        chunk_.first = range.first;
+        const auto clear = [](const batch_view<Real>& x) { std::fill_n(x.data, x.num_problems * x.size(), Real(0)); };
+        clear(chunk_.state.outer);
+        clear(chunk_.state.inner);
+        job_.functions.generate(chunk_);
+    }
+
+    void solve() override { solver_->solve(chunk_.state, chunk_.report); }
+
+    bool unload() override {
+        const outcome* const ends = chunk_.report.outcome.data;
+        const bool is_whole = std::none_of(ends, ends + chunk_.count,
+                                           [](outcome x) { return x == outcome::cancelled || x == outcome::not_run; });
+        if (is_whole && job_.functions.measure) job_.functions.measure(chunk_);
+        return is_whole;
+    }
+
+    void deliver() override { job_.functions.receive(chunk_); }
+
+    void release() override {
+        solver_.reset();
+        memory_.release();
+    }
+
+    std::int64_t num_done() const override { return num_done_.load(std::memory_order_relaxed); }
+
+    /// Makes the plan, and solves no problem with it: what cannot be solved is refused.
+    /// @return what would run it
+    run_info prepare() {
+        memory_.reserve(1);  // arrays of no elements, but arrays
+        bind({0, 0});
+        solver_->solve(chunk_.state, chunk_.report);
+        return solver_->info();
+    }
+
+private:
+    /// Arrays for so many problems, and the plan that solves them.
+    void bind(sweep_range range) {
+        chunk_cutter cutter(memory_.data());
+        chunk_ = job_.cut(cutter, range.first, range.count);
+        problem<Real> bound = job_.plan.problem;
+        for (std::size_t i = 0; i < chunk_.arrays.size(); ++i) bound.bind(job_.plan.arrays[i], chunk_.arrays[i]);
+        settings<Real> own = job_.plan.settings;
+        for (std::size_t i = 0; i < chunk_.numbers.size(); ++i) own.*job_.plan.numbers[i] = chunk_.numbers[i];
+        solver_.emplace(bound, own, execution_);
+    }
+
+    const sweep_job<Real>& job_;
+    execution execution_;
+    chunk_memory memory_;
+    sweep_chunk<Real> chunk_;
+    std::optional<solver<Real>> solver_;
+    std::atomic<std::int64_t> num_done_{0};
+};
+
+/// The CUDA devices that are like `first`, which comes first.
+std::vector<int> devices_like(int first) {
+    detail::cuda_runtime& runtime = *detail::current_cuda_runtime();
+    constexpr int major_capability = 75, minor_capability = 76;
+    const auto capability = [&](int device) {
+        int major = 0, minor = 0;
+        constexpr const char* place = "asking for a device's compute capability";
+        runtime.call(&detail::cuda_calls::device_attribute, place, &major, major_capability, device);
+        runtime.call(&detail::cuda_calls::device_attribute, place, &minor, minor_capability, device);
+        return 10 * major + minor;
+    };
+    int count = 0;
+    runtime.call(&detail::cuda_calls::device_count, "counting devices", &count);
+    std::vector<int> result = {first};
+    for (int device = 0; device < count; ++device)
+        if (device != first && capability(device) == capability(first)) result.push_back(device);
+    return result;
+}
+
+template <class Real>
+std::vector<const array_info*> find_arrays(const sweep_plan<Real>& plan) {
+    std::vector<const array_info*> result;
+    const problem_layout& layout = plan.problem.layout();
+    for (const std::string& name : plan.arrays) {
+        if (std::count(plan.arrays.begin(), plan.arrays.end(), name) > 1)
+            throw invalid_argument(function, "plan.arrays", "has '" + name + "' more than once", "each name once");
+        const array_info* const end = layout.arrays + layout.num_arrays;
+        const array_info* const found =
+            std::find_if(layout.arrays, end, [&](const array_info& a) { return a.name == name; });
+        if (found == end)
+            throw invalid_argument(function, "plan.arrays", "has '" + name + "'", "arrays of the problem");
+        result.push_back(found);
+    }
+    return result;
+}
+
+/// What is not made anew for each chunk must do for all of them.
+template <class Real>
+void check_shared(const sweep_plan<Real>& plan) {
+    const problem_layout& layout = plan.problem.layout();
+    for (int i = 0; i < layout.num_arrays; ++i) {
+        const char* const name = layout.arrays[i].name;
+        if (!plan.problem.is_bound(i) || plan.problem.array(i).is_shared) continue;
+        if (std::find(plan.arrays.begin(), plan.arrays.end(), name) == plan.arrays.end())
+            throw invalid_argument(function, "plan.problem", "has '" + std::string(name) + "' per problem",
+                                   "arrays that all problems share, and the names of the others in plan.arrays");
+    }
+    using type = settings<Real>;
+    for (const auto number :
+         {&type::outer_step_size, &type::inner_step_size, &type::descent_step_size, &type::outer_schedule,
+          &type::inner_schedule, &type::outer_momentum, &type::inner_momentum, &type::eta, &type::epsilon,
+          &type::tol_stationarity, &type::tol_gap, &type::rel_tol_stationarity, &type::rel_tol_gap}) {
+        const auto num_own = std::count(plan.numbers.begin(), plan.numbers.end(), number);
+        if (num_own > 1) throw invalid_argument(function, "plan.numbers", "has a setting twice", "each setting once");
+        if (num_own == 0 && (plan.settings.*number).is_per_problem())
+            throw invalid_argument(function, "plan.settings", "has an array",
+                                   "numbers, and those that each problem has of its own in plan.numbers");
+    }
+    if (std::count(plan.numbers.begin(), plan.numbers.end(), nullptr) > 0)
+        throw invalid_argument(function, "plan.numbers", "has a null pointer", "members of settings");
+}
+
+void check_ranges(const std::vector<sweep_range>& ranges) {
+    std::int64_t end = 0;
+    for (const sweep_range& r : ranges) {
+        if (r.first < end || r.count < 0 || r.first > std::numeric_limits<std::int64_t>::max() - r.count)
+            throw invalid_argument(function, "plan.ranges",
+                                   "has [" + std::to_string(r.first) + ", + " + std::to_string(r.count) + ")",
+                                   "ranges in ascending order that do not overlap");
+        end = r.first + r.count;
+    }
+}
+
+void expect_at_least(const char* name, std::int64_t value, std::int64_t least) {
+    if (value < least)
+        throw invalid_argument(function, name, "is " + std::to_string(value), "at least " + std::to_string(least));
+}
+
+/// The places of a sweep and the chunks in them.
+struct sweep_places {
+    std::int64_t num_devices = 1, queues_per_device = 1, slots_per_queue = 1;
+    std::int64_t problems_per_chunk = 1;
+};
+
+/// As many of the places as memory has room for, one problem each at least, and what fits into each of them.
+template <class Real>
+sweep_places make_places(const sweep_job<Real>& job, std::size_t memory, sweep_places wanted) {
+    const std::size_t least = job.bytes(1);
+    if (memory < least)
+        throw invalid_argument(function, "execution.memory", "is " + std::to_string(memory),
+                               "at least " + std::to_string(least) + ", the bytes of one problem");
+    const auto room = static_cast<std::int64_t>(std::min<std::size_t>(memory / least, PTRDIFF_MAX));
+    sweep_places result;
+    result.num_devices = std::min(wanted.num_devices, room);
+    result.queues_per_device = std::min(wanted.queues_per_device, room / result.num_devices);
+    const std::int64_t num_queues = result.num_devices * result.queues_per_device;
+    result.slots_per_queue = std::min(wanted.slots_per_queue, room / num_queues);
+
+    // Bytes are in proportion to problems where these are multiples of the unit.
+    const std::size_t share = memory / static_cast<std::size_t>(num_queues * result.slots_per_queue);
+    const auto num_units = static_cast<std::int64_t>(std::min<std::size_t>(share, PTRDIFF_MAX) / job.bytes(chunk_unit));
+    std::int64_t& chunk = result.problems_per_chunk;
+    chunk = std::min(wanted.problems_per_chunk, std::max<std::int64_t>(num_units, 1) * chunk_unit);
+    while (chunk > 1 && job.bytes(chunk) > share) --chunk;
+    return result;
+}
+
+/// Counts what is received, and tells the caller now and then.
+class progress_report {
+public:
+    progress_report(const sweep_execution& how, std::int64_t num_problems) : how_(how) {
+        shown_.num_problems = num_problems;
+    }
+
+    template <class Real>
+    void count(const sweep_chunk<Real>& chunk) {
+        shown_.num_received += chunk.count;
+        for (std::int64_t i = 0; i < chunk.count; ++i) {
+            const outcome end = chunk.report.outcome.data[i];
+            shown_.num_converged += end == outcome::converged;
+            shown_.num_failed +=
+                end == outcome::non_finite || end == outcome::descent_diverged || end == outcome::no_curvature;
+        }
+    }
+
+    void tick(std::int64_t num_done, bool is_last) {
+        if (!how_.progress) return;
+        const double now = seconds();
+        if (!is_last && now < next_) return;
+        next_ = now + how_.progress_seconds;
+        shown_.num_done = num_done;
+        shown_.seconds = now;
+        shown_.problems_per_second = now > 0 ? static_cast<double>(num_done) / now : 0;
+        const auto left = static_cast<double>(shown_.num_problems - num_done);
+        shown_.seconds_left = left == 0                        ? 0
+                              : shown_.problems_per_second > 0 ? left / shown_.problems_per_second
+                                                               : std::numeric_limits<double>::infinity();
+        how_.progress(shown_);
+    }
+
+private:
+    double seconds() const { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count(); }
+
+    const sweep_execution& how_;
+    sweep_progress shown_;
+    std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+    double next_ = 0;
+};
+
+}  // namespace
+
+template <class Real>
+sweep_result sweep(const sweep_plan<Real>& plan, const sweep_functions<Real>& functions, const sweep_execution& how) {
+    if (!functions.generate) throw invalid_argument(function, "functions.generate", "is empty", "a function");
+    if (!functions.receive) throw invalid_argument(function, "functions.receive", "is empty", "a function");
+    if (plan.num_measures > 0 && !functions.measure)
+        throw invalid_argument(function, "functions.measure", "is empty", "a function, for plan.num_measures > 0");
+    expect_at_least("plan.num_measures", plan.num_measures, 0);
+    expect_at_least("execution.most_problems_per_chunk", how.most_problems_per_chunk, 0);
+    expect_at_least("execution.queues_per_device", how.queues_per_device, 0);
+    if (!(how.progress_seconds >= 0))
+        throw invalid_argument(function, "execution.progress_seconds", "is " + std::to_string(how.progress_seconds),
+                               "at least 0");
+    check_ranges(plan.ranges);
+    std::int64_t num_problems = 0;
+    for (const sweep_range& r : plan.ranges) num_problems += r.count;
+
+    sweep_job<Real> job{plan, functions, find_arrays(plan)};
+    check_shared(plan);
+    progress_report shown(how, num_problems);
+    job.functions.receive = [&](const sweep_chunk<Real>& chunk) {
+        functions.receive(chunk);
+        shown.count(chunk);
+    };
+
+    sweep_result result;
+    try {
+        result.ran_by = problem_slot<Real>(job, how.solve).prepare();
+    } catch (const invalid_argument& e) {
+        throw invalid_argument(function, e.argument(), e.found(), e.expected());
+    }
+    if (num_problems == 0) {
+        shown.tick(0, true);
+        return result;
+    }
+    execution on = how.solve;
+    on.where = result.ran_by.where;
+    const bool is_on_cuda = on.where == backend::cuda;
+    std::vector<int> devices = {-1};
+    if (is_on_cuda) devices = on.device >= 0 ? std::vector<int>{on.device} : devices_like(result.ran_by.device);
+    if (!is_on_cuda) on.instructions = result.ran_by.instructions, on.num_threads = 1;
+
+    sweep_places wanted;
+    wanted.num_devices = static_cast<std::int64_t>(devices.size());
+    wanted.queues_per_device = how.queues_per_device > 0 ? how.queues_per_device
+                               : is_on_cuda              ? queues_per_cuda_device
+                                                         : result.ran_by.num_threads;
+    wanted.slots_per_queue = slots_per_queue;
+    const std::int64_t most = how.most_problems_per_chunk > 0 ? how.most_problems_per_chunk
+                              : is_on_cuda                    ? most_problems_per_chunk_cuda
+                                                              : most_problems_per_chunk_cpu;
+    const std::int64_t num_chunks = wanted.num_devices * wanted.queues_per_device * chunks_per_queue;
+    const std::int64_t rounded = (num_problems / num_chunks / chunk_unit + 1) * chunk_unit;
+    wanted.problems_per_chunk = std::min(most, rounded);
+    const sweep_places places = make_places(job, how.memory, wanted);
+    devices.resize(static_cast<std::size_t>(places.num_devices));
+    result.num_devices = static_cast<int>(places.num_devices);
+    result.num_queues = static_cast<int>(places.num_devices * places.queues_per_device);
+
+    std::vector<detail::chunk_queue> queues;
+    for (const int device : devices) {
+        on.device = device;
+        for (std::int64_t q = 0; q < places.queues_per_device; ++q) {
+            detail::chunk_queue& queue = queues.emplace_back();
+            queue.queue = std::make_unique<detail::thread_queue>();
+            for (std::int64_t s = 0; s < places.slots_per_queue; ++s)
+                queue.slots.push_back(std::make_unique<problem_slot<Real>>(job, on));
+        }
+    }
+    detail::orchestrator* running = nullptr;
+    detail::orchestrator::tuning tuning;
+    tuning.problems_per_chunk = places.problems_per_chunk;
+    tuning.is_cancelled = [&] { return on.cancel != nullptr && on.cancel->load(std::memory_order_relaxed); };
+    tuning.tick = [&] { shown.tick(running->num_done(), false); };
+    tuning.tick_seconds = std::clamp(how.progress_seconds, least_tick_seconds, most_tick_seconds);
+    detail::orchestrator work(std::move(queues), plan.ranges, tuning);
+    running = &work;
+    result.is_cancelled = !work.run();
+    result.num_received = work.num_delivered();
+    result.problems_per_chunk = work.problems_per_chunk();
+    shown.tick(work.num_done(), true);
+    return result;
+}
+
+template sweep_result sweep(const sweep_plan<float>&, const sweep_functions<float>&, const sweep_execution&);
+template sweep_result sweep(const sweep_plan<double>&, const sweep_functions<double>&, const sweep_execution&);
+
+}  // namespace cubome
