@@ -145,7 +145,7 @@ sanitize() {
 
 configure=(cmake -S "$root" -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DCUBOME_CUDA=ON
     "-DCMAKE_CUDA_ARCHITECTURES=$architecture-real" "-DCUBOME_CPU_ISAS=${CUBOME_CPU_ISAS:-baseline;avx2}"
-    -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_BENCH=ON -DCUBOME_EXAMPLES=OFF -DCUBOME_INSTALL=OFF)
+    -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_BENCH=ON -DCUBOME_EXAMPLES=OFF -DCUBOME_COMMAND=OFF -DCUBOME_INSTALL=OFF)
 targets=(gpu_tests cubome_gpu_bench)
 # Few problems and few iterations, yet every mapping: instrumented, a kernel takes a hundred times as long.
 sanitized=(gpu_graph_test 'DeviceEnqueue.NeitherAllocatesNorWaits' gpu_groups_test 'DeviceGroups/0.*')
