@@ -15,6 +15,8 @@ done
 
 # The long run holds the kernels of all architectures to their budgets.
 if [[ -n "$is_long" ]]; then export CUDAARCHS="${CUDAARCHS:-80-real;90}"; fi
+# Fuzz targets need clang; where it cannot be had they are skipped.
+(install_missing clang:clang++ libclang-rt-dev:clang++) || say "no clang to be had: fuzz targets will be skipped"
 configure_release
 fetch_cuda_tools
 say "building"

@@ -901,6 +901,34 @@ TEST(spec_sources, samples_are_drawn_once_each) {
     EXPECT_TRUE(has(too_few(R"("train": 4, "validation": 4, "held_out": 4, "weights": "none")"), "problem.weights"));
 }
 
+TEST(spec_sources, files_of_samples_are_one_thing_for_a_whole_spec) {
+    const temporary_folder folder;
+    sample_set().write(folder);
+    const std::string sizes = R"(, "train": 4, "validation": 4, "held_out": 4)";
+    const auto prepare = [&](const std::string& problem) {
+        return message_of(
+            [&] { prepared_sweep p(spec_of(text_of(R"("source": "samples", )" + problem + sizes), folder.path)); });
+    };
+    EXPECT_EQ(prepare(R"("format": "csv", "file": {"list": ["s.csv", "t.csv"]})"),
+              "s.json:2: problem.file cannot be swept");
+    EXPECT_EQ(prepare(R"("file": "s.csv", "format": {"list": ["csv", "npy"]})"),
+              "s.json:2: problem.format cannot be swept");
+    EXPECT_EQ(prepare(R"("format": "csv")"), "s.json:2: problem.file is missing, which this format needs");
+    EXPECT_EQ(prepare(R"("format": "npy", "file": "x.npy")"),
+              "s.json:2: problem.labels is missing, which this format needs");
+    EXPECT_EQ(prepare(R"("format": "npy", "file": "x.npy", "labels": "y.npy", "held_out_file": "x.npy")"),
+              "s.json:2: problem.held_out_labels is missing, which this format needs");
+    folder.write("two.csv", "a,b,label,c,d\n1,2,0,3,4\n1,2,1,3,4\n");
+    EXPECT_EQ(prepare(R"("format": "csv", "file": "s.csv", "held_out_file": "two.csv")"),
+              "s.json:2: problem.held_out_file has other features or classes than problem.file");
+    folder.write("big.csv", "a,label\n1e39,0\n1,1\n");
+    EXPECT_TRUE(
+        has(prepare(R"("format": "csv", "file": "big.csv")"), "a feature is beyond the numbers that float has"));
+    EXPECT_TRUE(
+        has(prepare(R"("format": "npy", "file": "y.npy", "labels": "y.npy")"), "is not of [samples, features]"));
+    EXPECT_TRUE(has(prepare(R"("format": "npy", "file": "x.npy", "labels": "x.npy")"), "is not one label for each"));
+}
+
 TEST(spec_sources, exactly_so_many_labels_are_flipped) {
     const temporary_folder folder;
     sample_set().write(folder);
@@ -1169,6 +1197,9 @@ TEST(spec_manifest, is_read_as_it_was_written) {
     EXPECT_EQ(read.part.number, 2);
     EXPECT_EQ(read.part.count, 5);
     EXPECT_EQ(read.dims, m.dims);
+
+    m.folder = "../\xe9";
+    EXPECT_TRUE(has(message_of([&] { m.to_json(); }), "is the spec's folder, whose name is not UTF-8"));
 
     const auto with = [&](const std::string& from, const std::string& to) {
         std::string changed = text;

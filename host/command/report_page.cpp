@@ -792,18 +792,24 @@ private:
         return shortened(parameter_at(a_.axes[axis].parameter).name, most);
     }
 
-    /// The pair that is shown at first: of the settings' parameters those with the largest effect, else of all.
+    /// The pair that is shown at first: of the settings' parameters those with the largest effect, else of all. One
+    /// that leaves no cell empty, if there is one: parameters that are gone through together have but a diagonal.
     const heat_map* first_heat_map() const {
         std::vector<std::size_t> order;
         for (const bool of_settings : {true, false})
             for (const std::size_t axis : a_.by_share)
                 if (parameter_at(a_.axes[axis].parameter).name.starts_with("settings.") == of_settings)
                     order.push_back(axis);
+        const heat_map* partly_empty = nullptr;
         for (std::size_t j = 1; j < order.size(); ++j)
             for (std::size_t i = 0; i < j; ++i)
-                for (const heat_map& map : a_.heat_maps)
-                    if (std::minmax(order[i], order[j]) == std::minmax(map.down, map.across)) return &map;
-        return nullptr;
+                for (const heat_map& map : a_.heat_maps) {
+                    if (std::minmax(order[i], order[j]) != std::minmax(map.down, map.across)) continue;
+                    const auto& counts = map.num_problems;
+                    if (std::find(counts.begin(), counts.end(), 0) == counts.end()) return &map;
+                    if (partly_empty == nullptr) partly_empty = &map;
+                }
+        return partly_empty;
     }
 
     void write_heat_map() {

@@ -419,7 +419,11 @@ std::string manifest::to_json() const {
     json["spec_folder"] = folder;
     json["shard"] = {part.number, part.count};
     json["dims"] = dims;
-    return json.dump(2) + "\n";
+    try {
+        return json.dump(2) + "\n";
+    } catch (const nlohmann::json::type_error&) {
+        throw spec_error(folder, 0, "is the spec's folder, whose name is not UTF-8: a manifest cannot hold it");
+    }
 }
 
 manifest manifest::read(const std::string& text, const std::string& path) {

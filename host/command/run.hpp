@@ -110,6 +110,7 @@ struct manifest {
     /// The folder of the spec, for the folder of results that this manifest is in.
     std::string spec_folder(const std::string& results) const;
 
+    /// @throws spec_error where the folder's name is not UTF-8
     std::string to_json() const;
     /// @throws spec_error
     static manifest read(const std::string& text, const std::string& path);
