@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Builds cuBOME, solves the sweeps of examples/sweeps into results/, anew each time, and makes a page of each. Options are
-# passed on to `cubome sweep`.
+# Builds cuBOME, solves the sweeps of examples/sweeps into results/, anew each time, and makes a page of each.
 
 . "$(dirname "${BASH_SOURCE[0]}")/scripts/common.sh"
 
@@ -16,7 +15,7 @@ for spec in "$root"/examples/sweeps/*.json; do
     out="$root/results/$name"
     say "$name"
     rm -rf "$out"
-    "$cubome" sweep "$spec" --out "$out" "$@"
+    "$cubome" sweep "$spec" --out "$out"
     "$cubome" report "$out"
     pages+=("$out/report.html")
 done

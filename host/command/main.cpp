@@ -14,7 +14,6 @@
 #include <new>
 #include <nlohmann/json.hpp>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "cubome/families.hpp"
@@ -45,10 +44,8 @@ enum class fail_on { none, any, all };
 struct options {
     std::string spec, folder, out, from;
     std::vector<std::string> folders;
-    std::string shard_text;
     shard part;
     execution on;
-    int threads = 0;
     std::int64_t chunk = 0;
     double memory_gib = 1;
     fail_on failing = fail_on::none;
@@ -124,9 +121,10 @@ int devices(const options& o) {
             } else {
                 event["device"] = info.device;
             }
-            say(o, event, std::string(name) + ": " + described(info));
+            say(o, event, described(info));
             return true;
         } catch (const error& problem) {
+            if (on.device > 0) return false;  // there were devices before it
             event["available"] = false;
             event["why"] = problem.what();
             say(o, event, std::string(name) + ": no, " + problem.what());
@@ -208,7 +206,7 @@ void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range
 /// Solves what is missing in a folder, and says what came of it.
 int finish(const options& o, sweep_run& run, const std::string& folder) {
     const std::int64_t missing = run.num_missing();
-    if (run.num_damaged() > 0 && !o.is_json)
+    if (run.num_damaged() > 0 && o.from.empty() && !o.is_json)
         std::printf("%s records were damaged or lost: they are solved again\n", with_commas(run.num_damaged()).c_str());
     progress_display display(o.voice());
     const sweep_result result = run.run(execution_of(o, display));
@@ -242,6 +240,7 @@ int sweep(const options& o) {
         print_plan(o, sweep, o.part.of(sweep.spec().num_problems()));
         return exit_ok;
     }
+    if (!o.from.empty()) read_manifest(o.from);  // refused before a folder is made
     sweep_run run = sweep_run::begin(o.spec, o.out, o.part, o.on, system_files());
     if (!o.is_json) print_plan(o, run.sweep(), run.range());
     if (!o.from.empty()) {
@@ -383,6 +382,7 @@ std::string parse_shard(const std::string& text, shard& part) {
     } catch (const std::exception&) {
         return "is not i/n";
     }
+    if (part.count > 1000000) return "n is above 1,000,000";
     return part.number >= 0 && part.number < part.count ? "" : "i is not in 0 … n-1";
 }
 
@@ -487,6 +487,7 @@ int run(int argc, char** argv) {
     if (chosen == sweep || chosen == resume || chosen == solve) {  // what asks whether it is to stop
         struct sigaction action {};
         action.sa_handler = stop;
+        action.sa_flags = SA_RESTART | SA_RESETHAND;  // a second signal ends the process; what is on disk stays
         sigaction(SIGTERM, &action, nullptr);
         sigaction(SIGINT, &action, nullptr);
     }

@@ -61,6 +61,7 @@ folder_results::folder_results(const std::vector<std::string>& folders, bool wan
         }
         parts_.push_back({folder, about.spec_key, about.part.of(spec_->num_problems())});
     }
+    std::erase_if(parts_, [](const part& p) { return p.range.count == 0; });  // more shards than problems
     std::sort(parts_.begin(), parts_.end(), [](const part& a, const part& b) { return a.range.first < b.range.first; });
     for (std::size_t i = 1; i < parts_.size(); ++i)
         if (parts_[i].range.first < parts_[i - 1].range.first + parts_[i - 1].range.count)
@@ -124,10 +125,11 @@ void folder_results::find_parameters() {
             if (key.is != spec_key::kind::grid || key.axis != a) continue;
             parameter p{key.name, parameter::kind::grid, {}, {}};
             std::vector<std::int32_t> labels;
+            std::map<std::string, std::int32_t> known;  // zipped with others, one value may come several times
             for (const spec_value& v : key.values) {
-                const auto known = std::find(p.labels.begin(), p.labels.end(), v.text);
-                labels.push_back(static_cast<std::int32_t>(known - p.labels.begin()));
-                if (known != p.labels.end()) continue;
+                const auto [at, is_new] = known.emplace(v.text, static_cast<std::int32_t>(known.size()));
+                labels.push_back(at->second);
+                if (!is_new) continue;
                 p.labels.push_back(v.text);
                 const bool is_number =
                     key.rule->is == key_rule::kind::number || key.rule->is == key_rule::kind::integer;
@@ -371,7 +373,11 @@ std::vector<std::string> export_npy(const folder_results& results, const std::st
         writers[w++].add(row.index);
         writers[w++].add(static_cast<std::int64_t>(row.outcome));
         writers[w++].add(row.iterations);
-        for (const double& x : row.numbers) writers[w++].add({&x, 1});
+        for (std::size_t i = 0; i < row.numbers.size(); ++i) {
+            // A word is told by its place among the spec's.
+            const double x = std::isnan(row.numbers[i]) ? static_cast<double>(row.places[i]) : row.numbers[i];
+            writers[w++].add({&x, 1});
+        }
         for (const double& x : row.values) writers[w++].add({&x, 1});
         w = num_plain;
         if (has_one_shape && rows > 0)

@@ -54,8 +54,8 @@ private:
 /// Writes one row per problem, and a line of names before them.
 void export_csv(const folder_results& results, const std::string& path);
 
-/// Writes an array per parameter and field, `[num_present]`, and the traces, v and θ where all problems have equally
-/// many numbers, as NumPy files into a folder.
+/// Writes an array per parameter (of a word, its place in the spec) and field, `[num_present]`, and the traces, v and θ
+/// where all problems have equally many numbers, as NumPy files into a folder.
 /// @return the files' names
 std::vector<std::string> export_npy(const folder_results& results, const std::string& folder);
 

@@ -16,8 +16,10 @@
 #include <utility>
 
 #include "cubome/families.hpp"
+#include "cubome/readers.hpp"
 #include "cubome/solver.hpp"
 #include "cubome/version.hpp"
+#include "host/sweep/devices.hpp"
 
 #ifndef CUBOME_BUILD_KEY
 #error "CUBOME_BUILD_KEY tells builds apart whose results differ"
@@ -218,8 +220,9 @@ namespace {
 /// The setting that is wrong in the spec, for an argument that the library refuses.
 [[noreturn]] void refuse(const sweep_spec& spec, const invalid_argument& problem) {
     const std::size_t key = spec.find(problem.argument());
+    const std::string name = problem.argument() == "execution.memory" ? "--memory" : problem.argument();
     throw spec_error(spec.path, key < spec.keys.size() ? spec.keys[key].line : 0,
-                     "'" + problem.argument() + "' " + problem.found() + ", expected " + problem.expected());
+                     "'" + name + "' " + problem.found() + ", expected " + problem.expected());
 }
 
 /// Packs the records of a chunk.
@@ -349,7 +352,10 @@ sweep_result prepared_sweep::run_in(const std::vector<sweep_range>& ranges, cons
         std::vector<std::byte> records;
         sweep_functions<Real> functions;
         functions.generate = [&](const sweep_chunk<Real>& chunk) {
+            const std::atomic<bool>* const cancel = how.solve.cancel;
             for (std::int64_t i = 0; i < chunk.count; ++i) {
+                // The solve looks at it, too, and gives the chunk up.
+                if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) return;
                 const sweep_point at = spec_->point(chunk.first + i);
                 for (std::size_t k = 0; k < number_keys.size(); ++k)
                     chunk.numbers[k].data[i] = static_cast<Real>(spec_->number(number_keys[k], at));
@@ -515,6 +521,16 @@ sweep_run::sweep_run(std::unique_ptr<state> s) : state_(std::move(s)) {}
 sweep_run::sweep_run(sweep_run&&) noexcept = default;
 sweep_run::~sweep_run() = default;
 
+namespace {
+
+/// What results depend on besides the build: the CPU's instruction set, or the device's compute capability.
+std::string architecture(const run_info& info) {
+    if (info.where == backend::cpu) return to_string(info.instructions);
+    return "sm_" + std::to_string(detail::compute_capability(info.device));
+}
+
+}  // namespace
+
 sweep_run sweep_run::begin(const std::string& spec_path, const std::string& folder, const shard& part,
                            const execution& on, const file_calls& calls) {
     namespace fs = std::filesystem;
@@ -535,14 +551,11 @@ sweep_run sweep_run::begin(const std::string& spec_path, const std::string& fold
     m.name = solved.spec().name;
     m.version = CUBOME_VERSION_STRING;
     m.build = build_key();
-    m.spec_key = key_mixer()
-                     .add(solved.key())
-                     .add(std::string_view(to_string(info.where)))
-                     .add(std::string_view(to_string(info.instructions)))
-                     .key();
+    m.spec_key =
+        key_mixer().add(solved.key()).add(std::string_view(to_string(info.where))).add(architecture(info)).key();
     m.own_spec_key = solved.spec().key();
     m.backend = to_string(info.where);
-    m.instructions = to_string(info.instructions);
+    m.instructions = architecture(info);
     const fs::path spec_folder = fs::path(spec_path).parent_path();
     m.folder = fs::relative(spec_folder.empty() ? "." : spec_folder, folder).generic_string();
     m.part = part;
@@ -555,9 +568,6 @@ sweep_run sweep_run::begin(const std::string& spec_path, const std::string& fold
     return sweep_run(std::move(s));
 }
 
-namespace {
-
-/// A manifest whose results this build can go on with.
 manifest read_manifest(const std::string& folder) {
     const std::string path = folder + "/manifest.json";
     manifest about = manifest::read(read_text(path), path);
@@ -567,6 +577,8 @@ manifest read_manifest(const std::string& folder) {
                              "), whose results may differ: go on with that one");
     return about;
 }
+
+namespace {
 
 /// The sweep that a folder's results are of.
 prepared_sweep prepare_again(const std::string& folder, const manifest& about) {
@@ -590,6 +602,9 @@ sweep_run sweep_run::resume(const std::string& folder, const execution& on, cons
     for (const instruction_set i :
          {instruction_set::automatic, instruction_set::baseline, instruction_set::avx2, instruction_set::avx512})
         if (about.instructions == to_string(i)) s->on.instructions = i;
+    const std::string found = architecture(s->sweep.info(s->on));
+    if (found != about.instructions)
+        throw spec_error(folder, 0, "was begun on " + about.instructions + ", and this device is " + found);
     s->open_log();
     return sweep_run(std::move(s));
 }
@@ -604,24 +619,38 @@ std::int64_t sweep_run::take_from(const std::string& folder) {
                              ", " + s.about.instructions);
     if (other.data_key() != s.sweep.data_key()) throw spec_error(folder, 0, "is of other data");
 
+    const sweep_spec &from = other.spec(), &to = s.sweep.spec();
+    const auto layouts_of = [](const prepared_sweep& sweep) {
+        std::vector<record_layout> layouts;
+        for (std::int64_t b = 0; b < sweep.spec().num_batches(); ++b) layouts.push_back(sweep.layout(b));
+        return layouts;
+    };
+    const std::vector<record_layout> from_layouts = layouts_of(other), to_layouts = layouts_of(s.sweep);
+
     struct known_record {
-        record_layout layout;
+        std::size_t batch;
         std::vector<std::byte> bytes;
     };
     std::unordered_map<std::uint64_t, known_record> known;
-    const sweep_range theirs = about.part.of(other.spec().num_problems());
-    result_log_reader log(folder + "/results.log");
+    const sweep_range theirs = about.part.of(from.num_problems());
+    const std::string path = folder + "/results.log";
+    result_log_reader log(path);
+    if (log.identity().spec_key != about.spec_key || log.identity().first_index != theirs.first ||
+        log.identity().num_records() != theirs.count)
+        throw read_error("take_from", path, 0, "does not belong to the manifest beside it");
     std::int64_t index;
     std::span<const std::byte> payload;
     while (log.next(index, payload)) {
-        const sweep_point at = other.spec().point(theirs.first + index);
-        const std::int64_t batch = at.index / other.spec().problems_per_batch();
-        known[other.spec().problem_key(at)] = {other.layout(batch), {payload.begin(), payload.end()}};
+        const sweep_point at = from.point(theirs.first + index);
+        const auto batch = static_cast<std::size_t>(at.index / from.problems_per_batch());
+        if (static_cast<std::int64_t>(payload.size()) != from_layouts[batch].bytes())
+            throw read_error("take_from", path, 0, "has records of another length than its spec asks for");
+        known[from.problem_key(at)] = {batch, {payload.begin(), payload.end()}};
     }
 
     constexpr std::int64_t most_at_once = 4096;
     std::int64_t taken = 0;
-    const std::int64_t per_batch = s.sweep.spec().problems_per_batch();
+    const std::int64_t per_batch = to.problems_per_batch();
     std::vector<std::byte> stretch;
     for (const index_range& gap : s.log->missing()) {
         std::int64_t first = 0, count = 0;  // of the stretch, in the sweep
@@ -632,8 +661,9 @@ std::int64_t sweep_run::take_from(const std::string& folder) {
             stretch.clear();
         };
         for (std::int64_t i = s.range.first + gap.first; i < s.range.first + gap.first + gap.count; ++i) {
-            const auto found = known.find(s.sweep.spec().problem_key(s.sweep.spec().point(i)));
-            const bool is_known = found != known.end() && found->second.layout == s.sweep.layout(i / per_batch);
+            const auto found = known.find(to.problem_key(to.point(i)));
+            const bool is_known = found != known.end() && from_layouts[found->second.batch] ==
+                                                              to_layouts[static_cast<std::size_t>(i / per_batch)];
             if (!is_known || count == most_at_once || (count > 0 && i % per_batch == 0)) write();
             if (!is_known) continue;
             if (count++ == 0) first = i;

@@ -102,8 +102,9 @@ struct manifest {
     std::string build;               ///< of the code that results depend on
     std::uint64_t spec_key = 0;      ///< of spec, data, build, backend and instruction set: the log's
     std::uint64_t own_spec_key = 0;  ///< sweep_spec::key()
-    std::string backend, instructions;
-    std::string folder;  ///< of the spec, as seen from the folder of results
+    std::string backend;
+    std::string instructions;  ///< the instruction set; of a device "sm_90"
+    std::string folder;        ///< of the spec, as seen from the folder of results
     shard part;
     std::vector<std::pair<std::int64_t, std::int64_t>> dims;  ///< n_v and n_θ of each batch
 
@@ -115,6 +116,10 @@ struct manifest {
     /// @throws spec_error
     static manifest read(const std::string& text, const std::string& path);
 };
+
+/// The manifest of a folder whose results this build can go on with.
+/// @throws file_error, spec_error
+manifest read_manifest(const std::string& folder);
 
 /// A sweep and the folder that its results go to.
 class sweep_run {

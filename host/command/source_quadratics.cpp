@@ -161,7 +161,7 @@ source_rules random_quadratics_rules() {
     using kind = key_rule::kind;
     return {"random_quadratics",
             "two quadratics whose solution is known: H = S Q diag(c^-u) Q^T, f = s (|theta - t|^2 + 0.01 |v|^2) / 2",
-            {{"dim", kind::integer, "8", 1, 256, {}, true, "of v and of theta"},
+            {{"dim", kind::integer, "8", 1, 64, {}, true, "of v and of theta"},
              {"condition", kind::number, "30", 1, 1e12, {}, false, "c: of H, at most"},
              {"spread", kind::number, "2", 0, 15, {}, false, "S and s are 10^u, u in [-spread, spread]"}},
             {"suboptimality"},

@@ -303,15 +303,19 @@ public:
             const bool is_apart = !pools_.held_out.classes.empty();
             const std::uint32_t n = half(num_train_, side), m = half(num_validation_, side),
                                 h = half(num_held_out_, side);
-            const auto chosen = draw_distinct(pools_.train.count(which), n + m + (is_apart ? 0 : h), random);
-            const std::span<const std::uint32_t> all(chosen);
+            // Training samples from the front of one random order, held-out and then validation ones from its back: the
+            // size of a set changes no other one, but for that of held-out samples.
+            const std::uint32_t count = pools_.train.count(which), last = is_apart ? count : count - h;
+            const auto order = draw_distinct(count, count, random);
+            const std::span<const std::uint32_t> all(order);
             put(pools_.train, which, side, all.first(n), to.arrays[0], to.arrays[1]);
-            put(pools_.train, which, side, all.subspan(n, m), to.arrays[2], to.arrays[3]);
-            if (is_apart)
-                put(pools_.held_out, which, side, draw_distinct(pools_.held_out.count(which), h, random), held_out_x,
+            put(pools_.train, which, side, all.subspan(last - m, m), to.arrays[2], to.arrays[3]);
+            if (is_apart) {
+                draw_stream apart = spec_.draws("held-out samples", at, static_cast<std::uint64_t>(which));
+                put(pools_.held_out, which, side, draw_distinct(pools_.held_out.count(which), h, apart), held_out_x,
                     held_out_y);
-            else
-                put(pools_.train, which, side, all.subspan(n + m), held_out_x, held_out_y);
+            } else
+                put(pools_.train, which, side, all.subspan(last), held_out_x, held_out_y);
         }
         if (scaling_ != scaling::none) {
             const standardiser<Real> by(scaling_ == scaling::per_feature, num_features_ - 1, num_train_, to.arrays[0]);

@@ -642,7 +642,7 @@ std::uint64_t sweep_spec::problem_key(const sweep_point& at) const {
         mixer.add(keys[k].name);
         add_value(mixer, value(k, at));
     }
-    return mixer.key();
+    return mixer.add(static_cast<std::uint64_t>(trace_interval)).key();
 }
 
 }  // namespace cubome::command

@@ -118,9 +118,6 @@ public:
 
     /// Of everything that changes this problem's result: the same in every spec that has this problem.
     std::uint64_t problem_key(const sweep_point& at) const;
-
-private:
-    friend class spec_reader;
 };
 
 }  // namespace cubome::command

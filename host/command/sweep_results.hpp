@@ -18,7 +18,7 @@ struct parameter {
         drawn,      ///< a number of each problem's own
         replicate,  ///< which repetition: of no meaning but to tell equal ones apart
     };
-    std::string name;  ///< as in the spec: "settings.eta", "data.flip_rate", "replicates.draw"
+    std::string name;  ///< as in the spec: "settings.eta", "problem.flip_rate", "replicates.draw"
     kind is = kind::grid;
     std::vector<std::string> labels;  ///< of a grid or of replicates, in the order of the spec; empty where drawn
     std::vector<double> numbers;      ///< the same as numbers, NaN where a label is none

@@ -16,6 +16,9 @@ enum class speech { person, program };
 class progress_display {
 public:
     explicit progress_display(speech how);
+    progress_display(const progress_display&) = delete;
+    progress_display& operator=(const progress_display&) = delete;
+    ~progress_display() { end(); }
 
     void show(const sweep_progress& p);
     void end();  ///< what follows begins a line of its own

@@ -8,15 +8,27 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <thread>
 #include <utility>
 
 #include "cubome/error.hpp"
 #include "cubome/solver.hpp"
 #include "host/cuda_calls.hpp"
+#include "host/sweep/devices.hpp"
 #include "host/sweep/orchestrator.hpp"
 
 namespace cubome {
+
+int detail::compute_capability(int device) {
+    cuda_runtime* const runtime = current_cuda_runtime();
+    if (runtime == nullptr) throw not_compiled("the backend 'cuda' is not part of this build");
+    constexpr int major_capability = 75, minor_capability = 76;  // as the runtime numbers them
+    constexpr const char* place = "asking for a device's compute capability";
+    int major = 0, minor = 0;
+    runtime->call(&cuda_calls::device_attribute, place, &major, major_capability, device);
+    runtime->call(&cuda_calls::device_attribute, place, &minor, minor_capability, device);
+    return 10 * major + minor;
+}
+
 namespace {
 
 constexpr const char* function = "sweep";
@@ -219,20 +231,12 @@ private:
 
 /// The CUDA devices that are like `first`, which comes first.
 std::vector<int> devices_like(int first) {
-    detail::cuda_runtime& runtime = *detail::current_cuda_runtime();
-    constexpr int major_capability = 75, minor_capability = 76;
-    const auto capability = [&](int device) {
-        int major = 0, minor = 0;
-        constexpr const char* place = "asking for a device's compute capability";
-        runtime.call(&detail::cuda_calls::device_attribute, place, &major, major_capability, device);
-        runtime.call(&detail::cuda_calls::device_attribute, place, &minor, minor_capability, device);
-        return 10 * major + minor;
-    };
     int count = 0;
-    runtime.call(&detail::cuda_calls::device_count, "counting devices", &count);
+    detail::current_cuda_runtime()->call(&detail::cuda_calls::device_count, "counting devices", &count);
     std::vector<int> result = {first};
     for (int device = 0; device < count; ++device)
-        if (device != first && capability(device) == capability(first)) result.push_back(device);
+        if (device != first && detail::compute_capability(device) == detail::compute_capability(first))
+            result.push_back(device);
     return result;
 }
 

@@ -80,8 +80,8 @@ struct sweep_progress {
 struct sweep_execution {
     /// backend::cuda and, where there is a device, automatic: all visible devices of the first one's compute
     /// capability, or `device` alone. The CPU is one device. `num_threads` generate and solve; one more, the caller's,
-    /// receives. `cancel` as there: chunks that were solved to their end are still received. `progress` is not looked
-    /// at.
+    /// receives. `cancel` as there: chunks whose turn it is and that were solved to their end are still received.
+    /// `progress` is not looked at.
     execution solve;
     std::int64_t most_problems_per_chunk = 0;  ///< ≥ 1; 0: chosen
     int queues_per_device = 0;  ///< ≥ 1: that generate and solve side by side; 0: 2 on CUDA; CPU: threads
@@ -104,8 +104,10 @@ struct sweep_result {
 /// Solves a sweep.
 ///
 /// Chunks wait in host memory, `sweep_execution::memory` bytes of it, for their turn. Where memory cannot be had,
-/// chunks are halved, down to one problem. A device that is lost gives its chunks back to the others. On one backend,
-/// architecture, build and precision results do not depend on chunks, queues, devices or the ranges, bit for bit.
+/// chunks are halved, down to one problem. A device that is lost gives its chunks back to the others, as far as the
+/// process still has them: cuBOME counts a device that is lost as lost to the process, and all of CUDA with it. On one
+/// backend, architecture, build and precision results do not depend on chunks, queues, devices or the ranges, bit for
+/// bit.
 ///
 /// @throws invalid_argument before a function was called; not_compiled, backend_unavailable; std::bad_alloc or
 ///         cuda_error where not even one problem fits; device_lost where no device is left; whatever the functions
