@@ -7,7 +7,6 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <filesystem>
 #include <map>
@@ -19,6 +18,7 @@
 #include "cubome/families.hpp"
 #include "cubome/solver.hpp"
 #include "cubome/version.hpp"
+#include "host/command/page_text.hpp"
 #include "host/command/report_page.hpp"
 #include "host/command/results.hpp"
 #include "host/command/run.hpp"
@@ -96,7 +96,7 @@ struct ending_counts {
     std::string text() const {
         std::string result;
         for (const auto& [name, count] : by_outcome)
-            result += (result.empty() ? "" : ", ") + with_commas(count) + " " + name;
+            result += (result.empty() ? "" : ", ") + spell_count(count) + " " + name;
         return result;
     }
     int exit(fail_on failing) const {
@@ -194,10 +194,10 @@ void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range
     event["log_bytes"] = log_bytes;
     event["runs_on"] = described(info);
     event["memory_bytes"] = o.memory_gib * 1073741824.0;
-    std::string text = spec.name + ": " + with_commas(range.count) + " problems";
-    if (range.count != spec.num_problems()) text += " of " + with_commas(spec.num_problems());
-    text += " in " + with_commas(spec.num_batches()) + (spec.num_batches() == 1 ? " batch" : " batches") + "\n";
-    for (const sweep_axis& axis : spec.axes) text += "  " + axis.name + ": " + with_commas(axis.size) + "\n";
+    std::string text = spec.name + ": " + spell_count(range.count) + " problems";
+    if (range.count != spec.num_problems()) text += " of " + spell_count(spec.num_problems());
+    text += " in " + spell_count(spec.num_batches()) + (spec.num_batches() == 1 ? " batch" : " batches") + "\n";
+    for (const sweep_axis& axis : spec.axes) text += "  " + axis.name + ": " + spell_count(axis.size) + "\n";
     text += "  runs on " + described(info) + "\n  results take " + bytes_text(log_bytes) +
             ", chunks in flight at most " + bytes_text(o.memory_gib * 1073741824.0);
     say(o, event, text);
@@ -207,7 +207,7 @@ void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range
 int finish(const options& o, sweep_run& run, const std::string& folder) {
     const std::int64_t missing = run.num_missing();
     if (run.num_damaged() > 0 && o.from.empty() && !o.is_json)
-        std::printf("%s records were damaged or lost: they are solved again\n", with_commas(run.num_damaged()).c_str());
+        std::printf("%s records were damaged or lost: they are solved again\n", spell_count(run.num_damaged()).c_str());
     progress_display display(o.voice());
     const sweep_result result = run.run(execution_of(o, display));
     display.end();
@@ -217,7 +217,7 @@ int finish(const options& o, sweep_run& run, const std::string& folder) {
         event["folder"] = folder;
         event["missing"] = missing - result.num_received;
         say(o, event,
-            "stopped: " + with_commas(result.num_received) + " of " + with_commas(missing) +
+            "stopped: " + spell_count(result.num_received) + " of " + spell_count(missing) +
                 " problems are on disk; 'cubome resume " + folder + "' goes on");
         return exit_interrupted;
     }
@@ -229,7 +229,7 @@ int finish(const options& o, sweep_run& run, const std::string& folder) {
     event["folder"] = folder;
     event["problems"] = counts.total;
     event["outcomes"] = counts.by_outcome;
-    say(o, event, results.name + ": " + with_commas(counts.total) + " problems in " + folder + ": " + counts.text());
+    say(o, event, results.name + ": " + spell_count(counts.total) + " problems in " + folder + ": " + counts.text());
     return counts.exit(o.failing);
 }
 
@@ -248,7 +248,7 @@ int sweep(const options& o) {
         nlohmann::ordered_json event;
         event["event"] = "taken";
         event["problems"] = taken;
-        say(o, event, with_commas(taken) + " problems are taken from " + o.from);
+        say(o, event, spell_count(taken) + " problems are taken from " + o.from);
     }
     return finish(o, run, o.out);
 }
@@ -288,11 +288,8 @@ int solve(const options& o) {
                           batch_shown = batch;
                       }
                       for (std::int64_t i = 0; i < count; ++i) {
-                          const std::byte* const record = records.data() + i * layout.bytes();
-                          const auto ended = static_cast<outcome>(record[0]);
-                          std::int64_t iterations;
-                          std::memcpy(&iterations, record + 8, sizeof iterations);
-                          counts.add(ended);
+                          record_reader record(records.subspan(static_cast<std::size_t>(i * layout.bytes())));
+                          counts.add(record.ended);
                           const sweep_point at = spec.point(first + i);
                           nlohmann::ordered_json row;
                           row["index"] = first + i;
@@ -305,13 +302,9 @@ int solve(const options& o) {
                               else
                                   row[spec.keys[k].name] = v.number;
                           }
-                          row["outcome"] = to_string(ended);
-                          row["iterations"] = iterations;
-                          for (std::size_t f = 0; f < layout.fields.size(); ++f) {
-                              double x;
-                              std::memcpy(&x, record + 16 + f * sizeof x, sizeof x);
-                              row[layout.fields[f]] = x;
-                          }
+                          row["outcome"] = to_string(record.ended);
+                          row["iterations"] = record.iterations;
+                          for (const std::string& field : layout.fields) row[field] = record.next<double>();
                           if (o.is_json) {
                               std::printf("%s\n", row.dump().c_str());
                               continue;
@@ -325,7 +318,7 @@ int solve(const options& o) {
     display.end();
     if (result.is_cancelled) return exit_interrupted;
     if (!o.is_json)
-        std::fprintf(stderr, "%s problems on %s: %s\n", with_commas(counts.total).c_str(),
+        std::fprintf(stderr, "%s problems on %s: %s\n", spell_count(counts.total).c_str(),
                      described(result.ran_by).c_str(), counts.text().c_str());
     return counts.exit(o.failing);
 }
@@ -345,9 +338,9 @@ int report(const options& o) {
     std::string text;
     for (const std::string& hint : results.hints) text += hint + "\n";
     if (results.num_damaged() > 0)
-        text += with_commas(results.num_damaged()) + " records are damaged: 'cubome resume' solves them again\n";
+        text += spell_count(results.num_damaged()) + " records are damaged: 'cubome resume' solves them again\n";
     if (results.num_present < results.num_problems)
-        text += with_commas(results.num_problems - results.num_present) + " of " + with_commas(results.num_problems) +
+        text += spell_count(results.num_problems - results.num_present) + " of " + spell_count(results.num_problems) +
                 " problems are missing\n";
     say(o, event, text + "report: " + std::filesystem::absolute(out).lexically_normal().string());
     return exit_ok;
@@ -360,12 +353,12 @@ int export_results(const options& o) {
     if (o.is_npy) {
         event["files"] = export_npy(results, o.out);
         say(o, event,
-            with_commas(results.num_present) + " problems: " + std::to_string(event["files"].size()) + " arrays in " +
+            spell_count(results.num_present) + " problems: " + std::to_string(event["files"].size()) + " arrays in " +
                 o.out);
     } else {
         export_csv(results, o.out);
         event["files"] = {o.out};
-        say(o, event, with_commas(results.num_present) + " problems: " + o.out);
+        say(o, event, spell_count(results.num_present) + " problems: " + o.out);
     }
     return exit_ok;
 }

@@ -39,7 +39,6 @@ constexpr std::size_t least_header_bytes = at_num_parts + checksum_bytes;  // in
 
 constexpr std::size_t most_parts = std::size_t{1} << 20;
 constexpr std::size_t most_header_bytes = bytes_without_parts + most_parts * bytes_per_part;
-constexpr std::int64_t most_record_bytes = std::int64_t{1} << 30;
 constexpr std::int64_t buffer_bytes = std::int64_t{1} << 20;
 constexpr std::int64_t int64_max = std::numeric_limits<std::int64_t>::max();
 

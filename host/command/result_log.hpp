@@ -35,6 +35,8 @@ struct index_range {
     std::int64_t count = 0;
 };
 
+inline constexpr std::int64_t most_record_bytes = std::int64_t{1} << 30;
+
 /// Equally long records, one after another. A log is made of such parts.
 struct log_part {
     std::int64_t num_records = 0;

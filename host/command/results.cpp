@@ -18,30 +18,6 @@ namespace {
 
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 
-std::string spell(double x) {
-    if (std::isnan(x)) return "nan";
-    char text[32];
-    return {text, std::to_chars(text, text + sizeof text, x).ptr};
-}
-
-/// Reads what is in a record, one number after another.
-class record_reader {
-public:
-    explicit record_reader(std::span<const std::byte> bytes) : at_(bytes.data()) {}
-
-    template <class T>
-    T next() {
-        T x;
-        std::memcpy(&x, at_, sizeof x);
-        at_ += sizeof x;
-        return x;
-    }
-    double next_real(std::size_t size) { return size == sizeof(float) ? double{next<float>()} : next<double>(); }
-
-private:
-    const std::byte* at_;
-};
-
 }  // namespace
 
 folder_results::folder_results(const std::vector<std::string>& folders, bool wants_hints) {
@@ -87,15 +63,7 @@ folder_results::folder_results(const std::vector<std::string>& folders, bool wan
         if (i != rank_field_) add(layout.fields[i]);
     trace_fields = layout.trace_fields;
     find_parameters();
-    for_each([&](const problem_row&) { ++num_present; });
-    for (const part& p : parts_) {
-        result_log_reader log(p.folder + "/results.log");
-        std::int64_t index;
-        std::span<const std::byte> payload;
-        while (log.next(index, payload)) {
-        }
-        num_damaged_ += log.num_damaged();
-    }
+    num_damaged_ = for_each_whole([&](const whole_row&) { ++num_present; });
     if (wants_hints) gather_hints();
 }
 
@@ -143,7 +111,8 @@ void folder_results::find_parameters() {
             add({spec_->keys[k].name, parameter::kind::drawn, {}, {}}, k, spec_->axes.size(), {});
 }
 
-void folder_results::for_each_whole(const std::function<void(const whole_row&)>& visit) const {
+std::int64_t folder_results::for_each_whole(const std::function<void(const whole_row&)>& visit) const {
+    std::int64_t num_damaged = 0;
     const std::int64_t per_batch = spec_->problems_per_batch();
     std::vector<std::int32_t> places(parameters.size());
     std::vector<double> numbers(parameters.size()), values, trace, variables;
@@ -180,10 +149,9 @@ void folder_results::for_each_whole(const std::function<void(const whole_row&)>&
                 }
             }
             record_reader record(payload);
-            row.outcome = static_cast<cubome::outcome>(record.next<std::uint8_t>());
-            row.quantity = static_cast<cubome::quantity>(record.next<std::uint8_t>());
-            record.next<std::uint32_t>(), record.next<std::uint16_t>();
-            row.iterations = record.next<std::int64_t>();
+            row.outcome = record.ended;
+            row.quantity = record.not_finite;
+            row.iterations = record.iterations;
             values.clear();
             for (std::size_t i = 0; i < layout.fields.size(); ++i) values.push_back(record.next<double>());
             std::rotate(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(rank_field_),
@@ -202,7 +170,9 @@ void folder_results::for_each_whole(const std::function<void(const whole_row&)>&
             const auto cut = all.empty() ? 0 : static_cast<std::size_t>(n_v);
             visit({row, batch, all.first(cut), all.subspan(cut)});
         }
+        num_damaged += log.num_damaged();
     }
+    return num_damaged;
 }
 
 void folder_results::for_each(const std::function<void(const problem_row&)>& visit) const {

@@ -29,7 +29,8 @@ public:
         std::int64_t batch;
         std::span<const double> outer, inner;  ///< v and θ where they are kept
     };
-    void for_each_whole(const std::function<void(const whole_row&)>& visit) const;
+    /// @return how many records are there, but not as written
+    std::int64_t for_each_whole(const std::function<void(const whole_row&)>& visit) const;
 
 private:
     struct part {

@@ -28,9 +28,6 @@
 namespace cubome::command {
 namespace {
 
-constexpr std::size_t bytes_before_fields = 16;
-constexpr std::int64_t most_record_bytes = std::int64_t{1} << 30;  // the log's
-
 std::string hexadecimal(std::uint64_t x) {
     std::string text(16, '0');
     for (std::size_t i = 0; i < 16; ++i) text[15 - i] = "0123456789abcdef"[x >> (4 * i) & 15];
@@ -82,7 +79,7 @@ template const std::vector<setting_member<float>>& setting_members<float>();
 template const std::vector<setting_member<double>>& setting_members<double>();
 
 std::int64_t record_layout::bytes() const {
-    return static_cast<std::int64_t>(bytes_before_fields + fields.size() * sizeof(double)) +
+    return static_cast<std::int64_t>(record_reader::head_bytes + fields.size() * sizeof(double)) +
            (static_cast<std::int64_t>(trace_fields.size()) * num_trace_rows + num_variables) *
                static_cast<std::int64_t>(real_size);
 }
@@ -248,7 +245,7 @@ void pack(const sweep_chunk<Real>& chunk, const record_layout& layout, std::int6
         to[0] = static_cast<std::byte>(r.outcome.data[i]);
         to[1] = static_cast<std::byte>(r.quantity.data[i]);
         std::memcpy(to + 8, r.iterations.data + i, sizeof(std::int64_t));
-        to += bytes_before_fields;
+        to += record_reader::head_bytes;
         const auto put = [&](const auto* from, std::int64_t count) {
             const std::size_t length = static_cast<std::size_t>(count) * sizeof *from;
             std::memcpy(to, from, length);

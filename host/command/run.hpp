@@ -3,8 +3,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,35 @@ struct record_layout {
 
     std::int64_t bytes() const;
     bool operator==(const record_layout&) const = default;
+};
+
+/// Reads a record: its head at once, then one number after another.
+class record_reader {
+public:
+    static constexpr std::size_t head_bytes = 16;
+
+    explicit record_reader(std::span<const std::byte> bytes) : at_(bytes.data()) {
+        ended = static_cast<outcome>(at_[0]);
+        not_finite = static_cast<quantity>(at_[1]);
+        at_ += head_bytes - sizeof iterations;
+        iterations = next<std::int64_t>();
+    }
+
+    outcome ended;
+    quantity not_finite;
+    std::int64_t iterations;
+
+    template <class T>
+    T next() {
+        T x;
+        std::memcpy(&x, at_, sizeof x);
+        at_ += sizeof x;
+        return x;
+    }
+    double next_real(std::size_t size) { return size == sizeof(float) ? double{next<float>()} : next<double>(); }
+
+private:
+    const std::byte* at_;
 };
 
 record_layout layout_of(const sweep_spec& spec, std::int64_t batch, std::int64_t num_variables);

@@ -50,12 +50,6 @@ const std::vector<key_rule>& settings_rules() {
     return rules;
 }
 
-std::string spell(double x) {
-    char text[32];
-    const auto end = std::to_chars(text, text + sizeof text, x).ptr;
-    return {text, end};
-}
-
 /// To six digits, so that a range has values that one can write.
 double rounded(double x) {
     char text[32];
@@ -105,6 +99,12 @@ bool is_name(const std::string& text) {
 }
 
 }  // namespace
+
+std::string spell(double x) {
+    if (std::isnan(x)) return "nan";
+    char text[32];
+    return {text, std::to_chars(text, text + sizeof text, x).ptr};
+}
 
 /// Turns the tree of a spec into a spec.
 class spec_reader {

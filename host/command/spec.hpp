@@ -15,6 +15,9 @@
 /// What `cubome sweep` is asked to do: docs/sweeps.md.
 namespace cubome::command {
 
+/// The shortest text that reads back as the same number; "nan".
+std::string spell(double x);
+
 /// A key that a section of a spec may have.
 struct key_rule {
     enum class kind { integer, number, word, flag, path, text };

@@ -7,6 +7,8 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "host/command/page_text.hpp"
+
 namespace cubome::command {
 namespace {
 
@@ -45,13 +47,13 @@ void progress_display::show(const sweep_progress& p) {
         std::string bar;
         for (int i = 0; i < bar_width; ++i) bar += i < static_cast<int>(share * bar_width) ? "━" : " ";
         std::fprintf(stderr, "\r\033[K%s %3.0f %%  %s of %s  %s  %s%s", bar.c_str(), std::floor(100 * share),
-                     with_commas(p.num_done).c_str(), with_commas(p.num_problems).c_str(), rate(p).c_str(),
-                     left(p).c_str(), p.num_failed > 0 ? ("  " + with_commas(p.num_failed) + " failed").c_str() : "");
+                     spell_count(p.num_done).c_str(), spell_count(p.num_problems).c_str(), rate(p).c_str(),
+                     left(p).c_str(), p.num_failed > 0 ? ("  " + spell_count(p.num_failed) + " failed").c_str() : "");
         has_bar_ = true;
     } else if (p.seconds >= next_line_ && p.num_done < p.num_problems) {
         if (next_line_ > 0)
-            std::fprintf(stderr, "%s of %s problems, %s, %s\n", with_commas(p.num_done).c_str(),
-                         with_commas(p.num_problems).c_str(), rate(p).c_str(), left(p).c_str());
+            std::fprintf(stderr, "%s of %s problems, %s, %s\n", spell_count(p.num_done).c_str(),
+                         spell_count(p.num_problems).c_str(), rate(p).c_str(), left(p).c_str());
         next_line_ = p.seconds + seconds_between_lines;
     }
     std::fflush(stderr);
@@ -60,13 +62,6 @@ void progress_display::show(const sweep_progress& p) {
 void progress_display::end() {
     if (has_bar_) std::fputs("\n", stderr);
     has_bar_ = false;
-}
-
-std::string with_commas(std::int64_t x) {
-    std::string digits = std::to_string(x);
-    for (auto at = static_cast<std::int64_t>(digits.size()) - 3; at > (x < 0 ? 1 : 0); at -= 3)
-        digits.insert(static_cast<std::size_t>(at), ",");
-    return digits;
 }
 
 std::string duration(double seconds) {

@@ -30,9 +30,6 @@ private:
     double next_line_ = 0;
 };
 
-/// "4,500", as English writes it.
-std::string with_commas(std::int64_t x);
-
 /// "3.2 s", "4 min 5 s", "2 h 3 min".
 std::string duration(double seconds);
 
