@@ -113,7 +113,15 @@ def test_words(spec):
     wrong = write_spec("wrong.json", {**SPEC, "settings": {"outer_step_size": 0.1}})
     expect(run("sweep", wrong, "--out", fresh("x")), 2, "wrong.json:", "settings.outer_step_size")
     check(not os.path.exists(path("x")), "a refused spec made a folder")
-    expect(run("sweep", spec, "--out", fresh("x"), "--dry-run"), 0, "240 problems in 2 batches")
+    expect(run("sweep", spec, "--out", fresh("x"), "--dry-run"), 0, "240 problems in 2 batches",
+           "1 device, ", "chunks of 64 problems at most", "of memory at most")
+    plan = json.loads(expect(run("sweep", spec, "--dry-run", "--json", "--chunk", "7", "--threads", "3"), 0).stdout)
+    check([plan[k] for k in ("problems", "devices", "queues", "problems_per_chunk", "chunks")] == [240, 1, 3, 7, 36],
+          "--dry-run --json printed", plan)
+    large = write_spec("large.json", {**SPEC, "settings": {"outer_steps": 100000}, "trace_interval": 1})
+    for command in ([], ["--dry-run"]):
+        expect(run("sweep", large, "--out", fresh("x"), "--memory", "0.001", *command), 2, "large.json", "--memory")
+        check(not os.path.exists(path("x")), "a sweep without memory made a folder")
     check(not os.path.exists(path("x")), "--dry-run made a folder")
     rows = list(csv.DictReader(expect(run("solve", spec, *SHOWN), 0).stdout.splitlines()))
     check(len(rows) == 240, "solve printed", len(rows), "rows")

@@ -778,16 +778,42 @@ TEST(orchestrator, what_a_step_throws_is_thrown_when_nothing_is_under_way) {
 }
 
 TEST(orchestrator, an_error_of_the_device_that_is_neither_a_loss_nor_a_lack_of_memory_is_thrown) {
-    for (const auto failure :
-         {cubome::cuda_failure::retry, cubome::cuda_failure::contract, cubome::cuda_failure::unavailable}) {
-        stage where;
-        where.act = [&](const call& c) {
-            if (c.what == step::solve && c.chunk.first == 2)
-                throw cubome::cuda_error(1, "cudaErrorInvalidValue", "cudaLaunchKernel", "solving", failure);
-        };
-        const ending end = drive(where, {{1, 1}, {{0, 9}}, 2});
-        EXPECT_EQ(end.error, "cuda: cudaLaunchKernel returned cudaErrorInvalidValue (1) while solving");
-        EXPECT_EQ(end.num_delivered, 2);
+    stage where;
+    where.act = [&](const call& c) {
+        if (c.what == step::solve && c.chunk.first == 2)
+            throw cubome::cuda_error(1, "cudaErrorInvalidValue", "cudaLaunchKernel", "solving",
+                                     cubome::cuda_failure::contract);
+    };
+    const ending end = drive(where, {{1, 1}, {{0, 9}}, 2});
+    EXPECT_EQ(end.error, "cuda: cudaLaunchKernel returned cudaErrorInvalidValue (1) while solving");
+    EXPECT_EQ(end.num_delivered, 2);
+}
+
+TEST(orchestrator, a_device_that_cannot_be_had_leaves_its_chunks_to_the_others) {
+    const std::function<void()> ways[] = {
+        [] { throw cubome::backend_unavailable("no kernel for it"); },
+        [] {
+            throw cubome::cuda_error(46, "cudaErrorDevicesUnavailable", "cudaSetDevice", "choosing the device",
+                                     cubome::cuda_failure::retry);
+        }};
+    for (const auto& refuse : ways) {
+        for (const bool is_any_left : {true, false}) {
+            stage where;
+            std::atomic<std::int64_t> num_refused{0};
+            where.act = [&](const call& c) {
+                if (c.what != step::solve || (is_any_left && c.queue != 1)) return;
+                ++num_refused;
+                refuse();
+            };
+            const ending end = drive(where, {{2, 2}, {{0, 9}}, 2});
+            EXPECT_GE(num_refused, 1);
+            if (is_any_left) {
+                expect_everything(where, {{0, 9}}, end);
+            } else {
+                EXPECT_NE(end.error, "");
+                EXPECT_EQ(end.num_delivered, 0);
+            }
+        }
     }
 }
 

@@ -1111,16 +1111,15 @@ TEST(spec_records, a_folder_of_results_shows_them_again) {
     folder.write("spec.json",
                  text_of(quadratics, R"("outer_steps": 10, "eta": {"list": [0.1, 0.5]})",
                          R"(, "replicates": {"a": 3}, "keep": ["refined", "suboptimality", "variables"])"));
-    cubome::execution on;
-    on.where = cubome::backend::cpu;
-    on.num_threads = 1;
+    cubome::sweep_execution on;
+    on.solve.where = cubome::backend::cpu;
+    on.solve.num_threads = 1;
     strings folders;
     for (std::int64_t part = 0; part < 2; ++part) {
         folders.push_back(folder.path + "/part" + std::to_string(part));
         sweep_run run = sweep_run::begin(folder.path + "/spec.json", folders.back(), {part, 2}, on, system_files());
         EXPECT_EQ(run.num_missing(), 3);
-        cubome::sweep_execution how;
-        run.run(how);
+        run.run();
     }
     const prepared_sweep sweep(sweep_spec(read_text(folder.path + "/spec.json"), "spec.json", folder.path));
     const auto whole = records_of(sweep);
@@ -1150,11 +1149,11 @@ TEST(spec_records, a_run_that_was_stopped_goes_on_to_the_same_bytes) {
     const temporary_folder folder;
     folder.write("spec.json", text_of(quadratics, R"("outer_steps": 10, "inner_steps": {"list": [1, 2]})",
                                       R"(, "replicates": {"a": 6}, "trace_interval": 5)"));
-    cubome::execution on;
-    on.where = cubome::backend::cpu;
-    on.num_threads = 1;
+    cubome::sweep_execution on;
+    on.solve.where = cubome::backend::cpu;
+    on.solve.num_threads = 1;
     const std::string spec = folder.path + "/spec.json", whole = folder.path + "/whole", cut = folder.path + "/cut";
-    sweep_run::begin(spec, whole, {0, 1}, on, system_files()).run({});
+    sweep_run::begin(spec, whole, {0, 1}, on, system_files()).run();
     const std::string log = read_text(whole + "/results.log");
     { sweep_run::begin(spec, cut, {0, 1}, on, system_files()); }
     for (const double part : {0.3, 0.6, 0.95}) {
@@ -1162,7 +1161,7 @@ TEST(spec_records, a_run_that_was_stopped_goes_on_to_the_same_bytes) {
                      log.substr(0, static_cast<std::size_t>(part * static_cast<double>(log.size()))));
         sweep_run run = sweep_run::resume(cut, on, system_files());
         EXPECT_TRUE(run.num_missing() > 0 && run.num_missing() <= 12) << part;
-        run.run({});
+        run.run();
         EXPECT_EQ(read_text(cut + "/results.log"), log) << part;
     }
     EXPECT_TRUE(has(message_of([&] {

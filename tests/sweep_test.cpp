@@ -779,13 +779,26 @@ TYPED_TEST(sweep_test, chunks_take_no_more_memory_than_they_are_given) {
             for (const int num_queues : {1, 3}) {
                 for (const std::int64_t most : {0, 100}) {
                     SCOPED_TRACE(std::to_string(memory) + " bytes, " + std::to_string(num_queues) + " queues");
-                    const chunk_memory scope;
                     trial<TypeParam> t(s, n);
                     t.how.queues_per_device = num_queues;
                     t.how.memory = memory;
                     t.how.most_problems_per_chunk = most;
+                    const cubome::sweep_schedule wanted = cubome::schedule(t.plan, t.how);
+                    std::int64_t num_chunks = 0;
+                    const auto add = t.functions.receive;
+                    t.functions.receive = [&](const sweep_chunk<TypeParam>& c) {
+                        ++num_chunks;
+                        add(c);
+                    };
+                    const chunk_memory scope;
                     const sweep_result result = t.run();
-                    EXPECT_LE(scope.most(), memory);
+                    EXPECT_LE(scope.most(), wanted.memory);
+                    EXPECT_LE(wanted.memory, memory);
+                    EXPECT_EQ(wanted.num_chunks, num_chunks);
+                    EXPECT_EQ(wanted.problems_per_chunk, result.problems_per_chunk);
+                    EXPECT_EQ(wanted.num_queues, result.num_queues);
+                    EXPECT_EQ(wanted.num_devices, 1);
+                    EXPECT_EQ(wanted.runs_on.num_threads, result.ran_by.num_threads);
                     EXPECT_LE(result.num_queues, num_queues);
                     EXPECT_GE(result.num_queues, 1);
                     if (memory >= 9 * one) {
@@ -1058,14 +1071,19 @@ TYPED_TEST(sweep_test, a_wrong_argument_is_refused_by_name_before_anything_is_ca
             t.functions.receive = [&](const sweep_chunk<real>&) { ++num_calls; };
         t.how.progress = [&](const sweep_progress&) { ++num_calls; };
         r.spoil(t.plan, t.functions, t.how);
-        std::string message = "nothing";
-        try {
-            cubome::sweep(t.plan, t.functions, t.how);
-        } catch (const cubome::invalid_argument& e) {
-            message = e.what();
-        }
-        EXPECT_EQ(message, "sweep: " + r.message);
+        const auto message_of = [](const auto& call) -> std::string {
+            try {
+                call();
+            } catch (const cubome::invalid_argument& e) {
+                return e.what();
+            }
+            return "nothing";
+        };
+        EXPECT_EQ(message_of([&] { cubome::sweep(t.plan, t.functions, t.how); }), "sweep: " + r.message);
         EXPECT_EQ(num_calls, 0);
+        const bool is_of_functions = r.message.find("'functions.") == 0;
+        EXPECT_EQ(message_of([&] { cubome::schedule(t.plan, t.how); }),
+                  is_of_functions ? "nothing" : "sweep: " + r.message);
     }
 }
 

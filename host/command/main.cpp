@@ -174,10 +174,10 @@ sweep_spec read_spec(const std::string& path) {
     return sweep_spec(read_text(path), path, std::filesystem::path(path).parent_path().string());
 }
 
-/// What a sweep would do.
-void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range& range) {
+/// What a sweep is going to do.
+void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range& range,
+                const sweep_schedule& schedule) {
     const sweep_spec& spec = sweep.spec();
-    const run_info info = sweep.info(o.on);
     double log_bytes = 0;
     const std::int64_t per_batch = spec.problems_per_batch();
     for (std::int64_t b = 0; b < spec.num_batches(); ++b) {
@@ -192,24 +192,33 @@ void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range
     event["problems_of_sweep"] = spec.num_problems();
     event["batches"] = spec.num_batches();
     event["log_bytes"] = log_bytes;
-    event["runs_on"] = described(info);
-    event["memory_bytes"] = o.memory_gib * 1073741824.0;
+    event["runs_on"] = described(schedule.runs_on);
+    event["devices"] = schedule.num_devices;
+    event["queues"] = schedule.num_queues;
+    event["chunks"] = schedule.num_chunks;
+    event["problems_per_chunk"] = schedule.problems_per_chunk;
+    event["memory_bytes"] = schedule.memory;
     std::string text = spec.name + ": " + spell_count(range.count) + " problems";
     if (range.count != spec.num_problems()) text += " of " + spell_count(spec.num_problems());
     text += " in " + spell_count(spec.num_batches()) + (spec.num_batches() == 1 ? " batch" : " batches") + "\n";
     for (const sweep_axis& axis : spec.axes) text += "  " + axis.name + ": " + spell_count(axis.size) + "\n";
-    text += "  runs on " + described(info) + "\n  results take " + bytes_text(log_bytes) +
-            ", chunks in flight at most " + bytes_text(o.memory_gib * 1073741824.0);
+    const auto plural = [](std::int64_t count, const char* what) {
+        return spell_count(count) + " " + what + (count == 1 ? "" : "s");
+    };
+    text += "  runs on " + described(schedule.runs_on) + ": " + plural(schedule.num_devices, "device") + ", " +
+            plural(schedule.num_queues, "queue") + ", " + plural(schedule.num_chunks, "chunk") + " of " +
+            spell_count(schedule.problems_per_chunk) + " problems at most\n  chunks take " +
+            bytes_text(static_cast<double>(schedule.memory)) + " of memory at most, results " + bytes_text(log_bytes) +
+            " on disk";
     say(o, event, text);
 }
 
 /// Solves what is missing in a folder, and says what came of it.
-int finish(const options& o, sweep_run& run, const std::string& folder) {
+int finish(const options& o, sweep_run& run, const std::string& folder, progress_display& display) {
     const std::int64_t missing = run.num_missing();
     if (run.num_damaged() > 0 && o.from.empty() && !o.is_json)
         std::printf("%s records were damaged or lost: they are solved again\n", spell_count(run.num_damaged()).c_str());
-    progress_display display(o.voice());
-    const sweep_result result = run.run(execution_of(o, display));
+    const sweep_result result = run.run();
     display.end();
     if (result.is_cancelled) {
         nlohmann::ordered_json event;
@@ -234,15 +243,17 @@ int finish(const options& o, sweep_run& run, const std::string& folder) {
 }
 
 int sweep(const options& o) {
+    progress_display display(o.voice());
+    const sweep_execution how = execution_of(o, display);
     if (o.is_dry_run) {
         const prepared_sweep sweep(read_spec(o.spec));
-        sweep.check(o.on);
-        print_plan(o, sweep, o.part.of(sweep.spec().num_problems()));
+        const sweep_range range = o.part.of(sweep.spec().num_problems());
+        print_plan(o, sweep, range, sweep.schedule({range}, how));
         return exit_ok;
     }
     if (!o.from.empty()) read_manifest(o.from);  // refused before a folder is made
-    sweep_run run = sweep_run::begin(o.spec, o.out, o.part, o.on, system_files());
-    if (!o.is_json) print_plan(o, run.sweep(), run.range());
+    sweep_run run = sweep_run::begin(o.spec, o.out, o.part, how, system_files());
+    if (!o.is_json) print_plan(o, run.sweep(), run.range(), run.schedule());
     if (!o.from.empty()) {
         const std::int64_t taken = run.take_from(o.from);
         nlohmann::ordered_json event;
@@ -250,19 +261,19 @@ int sweep(const options& o) {
         event["problems"] = taken;
         say(o, event, spell_count(taken) + " problems are taken from " + o.from);
     }
-    return finish(o, run, o.out);
+    return finish(o, run, o.out, display);
 }
 
 int resume(const options& o) {
-    sweep_run run = sweep_run::resume(o.folder, o.on, system_files());
-    return finish(o, run, o.folder);
+    progress_display display(o.voice());
+    sweep_run run = sweep_run::resume(o.folder, execution_of(o, display), system_files());
+    return finish(o, run, o.folder, display);
 }
 
 /// Solves a spec, keeps nothing, and prints a row per problem.
 int solve(const options& o) {
     const prepared_sweep sweep(read_spec(o.spec));
     const sweep_spec& spec = sweep.spec();
-    sweep.check(o.on);
     progress_display display(o.voice());
     ending_counts counts;
     std::int64_t batch_shown = -1;
@@ -272,6 +283,7 @@ int solve(const options& o) {
         if (spec.keys[k].is != spec_key::kind::fixed && spec.keys[k].is != spec_key::kind::tied) keys.push_back(k);
     sweep_execution how = execution_of(o, display);
     if (!o.is_json) how.progress = {};  // rows and a bar would mix
+    sweep.schedule({}, how);            // refuses before a row is printed what any batch would be refused for
     const sweep_result result =
         sweep.run({{0, spec.num_problems()}}, how,
                   [&](std::int64_t first, std::int64_t count, std::span<const std::byte> records) {

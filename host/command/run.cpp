@@ -204,14 +204,6 @@ record_layout prepared_sweep::layout(std::int64_t batch) const {
     return layout_of(*spec_, batch, outer_dim(batch) + inner_dim(batch));
 }
 
-run_info prepared_sweep::info(const execution& on) const {
-    // Of a family without arrays: what runs one runs them all.
-    const auto ask = [&]<class Real>(Real) {
-        return solver<Real>(degenerate<Real>(), cubome::settings<Real>(), on).info();
-    };
-    return spec_->is_double ? ask(double()) : ask(float());
-}
-
 namespace {
 
 /// The setting that is wrong in the spec, for an argument that the library refuses.
@@ -309,35 +301,75 @@ private:
 
 }  // namespace
 
+/// What the library is to solve, and the spec's keys of `sweep_plan::numbers`.
+template <class Real>
+struct prepared_sweep::batch_plan {
+    const problem_source<Real>& source;
+    sweep_plan<Real> plan;
+    std::vector<std::size_t> number_keys;
+};
+
+template <class Real>
+prepared_sweep::batch_plan<Real> prepared_sweep::plan_of(std::int64_t batch,
+                                                         const std::vector<sweep_range>& ranges) const {
+    const std::int64_t per_batch = spec_->problems_per_batch();
+    const problem_source<Real>& source = *batches_->of<Real>()[static_cast<std::size_t>(batch)];
+    batch_plan<Real> result{source,
+                            {source.problem(),
+                             settings_of<Real>(*spec_, batch),
+                             source.arrays(),
+                             {},
+                             cut(ranges, batch * per_batch, (batch + 1) * per_batch),
+                             spec_->keeps_refined,
+                             spec_->keeps_curvature,
+                             spec_->keeps_held_out,
+                             static_cast<std::int64_t>(spec_->measures.size())},
+                            {}};
+    for (const auto& [name, member] : setting_members<Real>()) {
+        const std::size_t key = spec_->find(name);
+        if (!differs_in_batch(*spec_, spec_->keys[key])) continue;
+        result.plan.numbers.push_back(member);
+        result.number_keys.push_back(key);
+    }
+    return result;
+}
+
+template <class Real>
+sweep_schedule prepared_sweep::schedule_in(const std::vector<sweep_range>& ranges, const sweep_execution& how) const {
+    sweep_schedule total;
+    for (std::int64_t b = 0; b < spec_->num_batches(); ++b) {
+        sweep_schedule own;
+        try {
+            own = cubome::schedule(plan_of<Real>(b, ranges).plan, how);
+        } catch (const invalid_argument& problem) {
+            refuse(*spec_, problem);
+        }
+        const std::int64_t num_chunks = total.num_chunks + own.num_chunks;
+        if (b == 0 || own.memory > total.memory) total = own;
+        total.num_chunks = num_chunks;
+    }
+    return total;
+}
+
+sweep_schedule prepared_sweep::schedule(const std::vector<sweep_range>& ranges, const sweep_execution& how) const {
+    for (std::int64_t b = 0; b < spec_->num_batches(); ++b)
+        if (const std::int64_t bytes = layout(b).bytes(); bytes > most_record_bytes)
+            throw spec_error(spec_->path, 0,
+                             "has results of " + std::to_string(bytes) + " bytes a problem, expected at most " +
+                                 std::to_string(most_record_bytes) + ": a longer trace_interval, or less in 'keep'");
+    return spec_->is_double ? schedule_in<double>(ranges, how) : schedule_in<float>(ranges, how);
+}
+
 template <class Real>
 sweep_result prepared_sweep::run_in(const std::vector<sweep_range>& ranges, const sweep_execution& how,
                                     const receiver& receive) const {
-    const bool is_check = !receive;
     std::int64_t num_problems = 0;
     for (const sweep_range& r : ranges) num_problems += r.count;
     overall_progress shown(how.progress, num_problems);
     sweep_result total;
-    const std::int64_t per_batch = spec_->problems_per_batch();
     for (std::int64_t b = 0; b < spec_->num_batches() && !total.is_cancelled; ++b) {
-        const std::vector<sweep_range> own = cut(ranges, b * per_batch, (b + 1) * per_batch);
-        if (own.empty() && !is_check) continue;
-        const problem_source<Real>& source = *batches_->of<Real>()[static_cast<std::size_t>(b)];
-        sweep_plan<Real> plan{source.problem(),
-                              settings_of<Real>(*spec_, b),
-                              source.arrays(),
-                              {},
-                              own,
-                              spec_->keeps_refined,
-                              spec_->keeps_curvature,
-                              spec_->keeps_held_out,
-                              static_cast<std::int64_t>(spec_->measures.size())};
-        std::vector<std::size_t> number_keys;
-        for (const auto& [name, member] : setting_members<Real>()) {
-            const std::size_t key = spec_->find(name);
-            if (!differs_in_batch(*spec_, spec_->keys[key])) continue;
-            plan.numbers.push_back(member);
-            number_keys.push_back(key);
-        }
+        const auto& [source, plan, number_keys] = plan_of<Real>(b, ranges);
+        if (plan.ranges.empty()) continue;
         const auto place = [](const sweep_chunk<Real>& chunk, std::int64_t i) {
             problem_place<Real> to;
             for (const batch_view<Real>& a : chunk.arrays) to.arrays.push_back(a.data + i * a.size());
@@ -386,17 +418,6 @@ sweep_result prepared_sweep::run_in(const std::vector<sweep_range>& ranges, cons
 sweep_result prepared_sweep::run(const std::vector<sweep_range>& ranges, const sweep_execution& how,
                                  const receiver& receive) const {
     return spec_->is_double ? run_in<double>(ranges, how, receive) : run_in<float>(ranges, how, receive);
-}
-
-void prepared_sweep::check(const execution& on) const {
-    for (std::int64_t b = 0; b < spec_->num_batches(); ++b)
-        if (const std::int64_t bytes = layout(b).bytes(); bytes > most_record_bytes)
-            throw spec_error(spec_->path, 0,
-                             "has results of " + std::to_string(bytes) + " bytes a problem, expected at most " +
-                                 std::to_string(most_record_bytes) + ": a longer trace_interval, or less in 'keep'");
-    sweep_execution how;
-    how.solve = on;
-    run({}, how, {});
 }
 
 // --- a folder of results
@@ -488,15 +509,15 @@ std::string read_text(const std::string& path) {
 }
 
 struct sweep_run::state {
-    state(prepared_sweep of, const std::string& in, const file_calls& c)
-        : calls(c), folder(in), lock(c, in), sweep(std::move(of)) {}
+    state(prepared_sweep of, const std::string& in, const sweep_execution& with, const file_calls& c)
+        : calls(c), folder(in), lock(c, in), sweep(std::move(of)), how(with) {}
 
     const file_calls& calls;
     std::string folder;
     folder_lock lock;
     prepared_sweep sweep;
+    sweep_execution how;  ///< with the backend and instruction set of the manifest
     manifest about;
-    execution on;
     sweep_range range;
     std::optional<result_log> log;
 
@@ -529,21 +550,19 @@ std::string architecture(const run_info& info) {
 }  // namespace
 
 sweep_run sweep_run::begin(const std::string& spec_path, const std::string& folder, const shard& part,
-                           const execution& on, const file_calls& calls) {
+                           const sweep_execution& how, const file_calls& calls) {
     namespace fs = std::filesystem;
     const std::string text = read_text(spec_path);
     sweep_spec spec(text, spec_path, fs::path(spec_path).parent_path().string());
     prepared_sweep sweep(std::move(spec));
-    sweep.check(on);
+    const run_info info = sweep.schedule({part.of(sweep.spec().num_problems())}, how).runs_on;
     make_folder(calls, folder);
-    auto s = std::make_unique<state>(std::move(sweep), folder, calls);
+    auto s = std::make_unique<state>(std::move(sweep), folder, how, calls);
     if (fs::exists(folder + "/manifest.json"))
         throw spec_error(folder, 0, "has results already: 'cubome resume " + folder + "' goes on with them");
     const prepared_sweep& solved = s->sweep;
-    const run_info info = solved.info(on);
-    s->on = on;
-    s->on.where = info.where;
-    s->on.instructions = info.instructions;
+    s->how.solve.where = info.where;
+    s->how.solve.instructions = info.instructions;
     manifest& m = s->about;
     m.name = solved.spec().name;
     m.version = CUBOME_VERSION_STRING;
@@ -589,17 +608,17 @@ prepared_sweep prepare_again(const std::string& folder, const manifest& about) {
 
 }  // namespace
 
-sweep_run sweep_run::resume(const std::string& folder, const execution& on, const file_calls& calls) {
+sweep_run sweep_run::resume(const std::string& folder, const sweep_execution& how, const file_calls& calls) {
     const manifest about = read_manifest(folder);
-    auto s = std::make_unique<state>(prepare_again(folder, about), folder, calls);
+    auto s = std::make_unique<state>(prepare_again(folder, about), folder, how, calls);
     s->about = about;
-    s->on = on;
+    execution& on = s->how.solve;
     for (const backend b : {backend::cpu, backend::cuda})
-        if (about.backend == to_string(b)) s->on.where = b;
+        if (about.backend == to_string(b)) on.where = b;
     for (const instruction_set i :
          {instruction_set::automatic, instruction_set::baseline, instruction_set::avx2, instruction_set::avx512})
-        if (about.instructions == to_string(i)) s->on.instructions = i;
-    const std::string found = architecture(s->sweep.info(s->on));
+        if (about.instructions == to_string(i)) on.instructions = i;
+    const std::string found = architecture(s->sweep.schedule({}, s->how).runs_on);
     if (found != about.instructions)
         throw spec_error(folder, 0, "was begun on " + about.instructions + ", and this device is " + found);
     s->open_log();
@@ -675,9 +694,6 @@ std::int64_t sweep_run::take_from(const std::string& folder) {
 const prepared_sweep& sweep_run::sweep() const {
     return state_->sweep;
 }
-const execution& sweep_run::solve() const {
-    return state_->on;
-}
 sweep_range sweep_run::range() const {
     return state_->range;
 }
@@ -685,22 +701,28 @@ std::int64_t sweep_run::num_damaged() const {
     return state_->log->num_damaged();
 }
 
+std::vector<sweep_range> sweep_run::missing() const {
+    std::vector<sweep_range> result;
+    for (const index_range& r : state_->log->missing()) result.push_back({state_->range.first + r.first, r.count});
+    return result;
+}
+
 std::int64_t sweep_run::num_missing() const {
     std::int64_t count = 0;
-    for (const index_range& r : state_->log->missing()) count += r.count;
+    for (const sweep_range& r : missing()) count += r.count;
     return count;
 }
 
-sweep_result sweep_run::run(sweep_execution how) {
+sweep_schedule sweep_run::schedule() const {
+    return state_->sweep.schedule(missing(), state_->how);
+}
+
+sweep_result sweep_run::run() {
     state& s = *state_;
-    const std::atomic<bool>* const cancel = how.solve.cancel;
-    how.solve = s.on;
-    how.solve.cancel = cancel;
-    std::vector<sweep_range> ranges;
-    for (const index_range& r : s.log->missing()) ranges.push_back({s.range.first + r.first, r.count});
-    return s.sweep.run(ranges, how, [&](std::int64_t first, std::int64_t count, std::span<const std::byte> records) {
-        s.log->write(first - s.range.first, count, records);
-    });
+    return s.sweep.run(missing(), s.how,
+                       [&](std::int64_t first, std::int64_t count, std::span<const std::byte> records) {
+                           s.log->write(first - s.range.first, count, records);
+                       });
 }
 
 }  // namespace cubome::command

@@ -95,12 +95,10 @@ public:
     std::int64_t outer_dim(std::int64_t batch) const;
     std::int64_t inner_dim(std::int64_t batch) const;
 
-    /// Refuses settings that the library would refuse, in any batch.
-    /// @throws spec_error; not_compiled, backend_unavailable
-    void check(const execution& on) const;
-
-    /// What would run it.
-    run_info info(const execution& on) const;
+    /// How these problems, `ranges` in ascending order, would be divided. All chunks count; the rest is that of the
+    /// batch whose chunks take the most memory.
+    /// @throws spec_error where the library would refuse any batch; not_compiled, backend_unavailable
+    sweep_schedule schedule(const std::vector<sweep_range>& ranges, const sweep_execution& how) const;
 
     /// Solves some of the problems, `ranges` in ascending order. `receive` gets packed records of one batch, in the
     /// order of the indices.
@@ -108,6 +106,12 @@ public:
     sweep_result run(const std::vector<sweep_range>& ranges, const sweep_execution& how, const receiver& receive) const;
 
 private:
+    template <class Real>
+    struct batch_plan;
+    template <class Real>
+    batch_plan<Real> plan_of(std::int64_t batch, const std::vector<sweep_range>& ranges) const;
+    template <class Real>
+    sweep_schedule schedule_in(const std::vector<sweep_range>& ranges, const sweep_execution& how) const;
     template <class Real>
     sweep_result run_in(const std::vector<sweep_range>& ranges, const sweep_execution& how,
                         const receiver& receive) const;
@@ -155,18 +159,19 @@ manifest read_manifest(const std::string& folder);
 /// A sweep and the folder that its results go to.
 class sweep_run {
 public:
-    /// Begins a sweep in a folder without results.
+    /// Begins a sweep in a folder without results. Those of the backend and instruction set that it is begun with are
+    /// kept.
     /// @throws folder_in_use, file_error, spec_error, …
     static sweep_run begin(const std::string& spec_path, const std::string& folder, const shard& part,
-                           const execution& on, const file_calls& calls);
+                           const sweep_execution& how, const file_calls& calls);
     /// Goes on with the one that is there.
-    static sweep_run resume(const std::string& folder, const execution& on, const file_calls& calls);
+    static sweep_run resume(const std::string& folder, const sweep_execution& how, const file_calls& calls);
     sweep_run(sweep_run&&) noexcept;
     ~sweep_run();
 
     const prepared_sweep& sweep() const;
-    const execution& solve() const;  ///< with the backend and instruction set of the manifest
-    sweep_range range() const;       ///< of the shard
+    sweep_schedule schedule() const;  ///< of what is missing
+    sweep_range range() const;        ///< of the shard
     std::int64_t num_missing() const;
     std::int64_t num_damaged() const;
 
@@ -177,10 +182,11 @@ public:
     std::int64_t take_from(const std::string& folder);
 
     /// Solves what is missing. What `progress` is told counts these problems alone.
-    sweep_result run(sweep_execution how);
+    sweep_result run();
 
 private:
     struct state;
+    std::vector<sweep_range> missing() const;
     explicit sweep_run(std::unique_ptr<state> s);
     std::unique_ptr<state> state_;
 };

@@ -108,11 +108,13 @@ void orchestrator::work(place at, sweep_range chunk) {
     } catch (const std::bad_alloc&) {
         e.what = ending::no_memory;
         e.error = std::current_exception();
-    } catch (const device_lost&) {
-        e.what = ending::device_lost;
+    } catch (const backend_unavailable&) {
+        e.what = ending::no_device;
         e.error = std::current_exception();
     } catch (const cuda_error& problem) {
-        if (problem.failure() == cuda_failure::out_of_memory) e.what = ending::no_memory;
+        const cuda_failure failure = problem.failure();
+        if (failure == cuda_failure::out_of_memory) e.what = ending::no_memory;
+        if (failure == cuda_failure::device_lost || failure == cuda_failure::retry) e.what = ending::no_device;
         e.error = std::current_exception();
     } catch (...) {
         e.error = std::current_exception();
@@ -152,7 +154,7 @@ void orchestrator::handle(const event& e) {
         case ending::no_memory:
             halve(e);
             break;
-        case ending::device_lost:
+        case ending::no_device:
             is_alive_[e.at.queue] = false;
             give_back(e.chunk);
             if (std::find(is_alive_.begin(), is_alive_.end(), true) == is_alive_.end() && !error_) error_ = e.error;

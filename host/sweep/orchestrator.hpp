@@ -44,8 +44,8 @@ struct chunk_queue {
 
 /// Drives queues until the chunks of all ranges have been delivered, in order.
 ///
-/// A chunk for which memory cannot be had goes back, and all that follow are half as long. One whose device is lost
-/// goes back, too, and its queue gets no more. Where chunks that wait for their turn leave no place for the one whose
+/// A chunk for which memory cannot be had goes back, and all that follow are half as long. One whose device is lost, or
+/// busy with another process, goes back, too, and its queue gets no more. Where chunks that wait for their turn leave no place for the one whose
 /// turn it is, the last of them is given up, to be solved again.
 class orchestrator {
 public:
@@ -77,7 +77,7 @@ private:
     struct place {
         std::size_t queue = 0, slot = 0;
     };
-    enum class ending { done, cancelled, no_memory, device_lost, failed };
+    enum class ending { done, cancelled, no_memory, no_device, failed };
     struct event {
         place at;
         sweep_range chunk;

@@ -294,38 +294,91 @@ void check_ranges(const std::vector<sweep_range>& ranges) {
     }
 }
 
+template <class Real>
+std::int64_t num_problems(const sweep_plan<Real>& plan) {
+    std::int64_t result = 0;
+    for (const sweep_range& r : plan.ranges) result += r.count;
+    return result;
+}
+
 void expect_at_least(const char* name, std::int64_t value, std::int64_t least) {
     if (value < least)
         throw invalid_argument(function, name, "is " + std::to_string(value), "at least " + std::to_string(least));
 }
 
-/// The places of a sweep and the chunks in them.
-struct sweep_places {
-    std::int64_t num_devices = 1, queues_per_device = 1, slots_per_queue = 1;
-    std::int64_t problems_per_chunk = 1;
+/// What a sweep is divided into, and what it is divided among.
+struct sweep_division {
+    sweep_schedule shape;
+    execution on;              ///< of every place but for the device
+    std::vector<int> devices;  ///< one of −1 on the CPU
+    std::int64_t queues_per_device = 1, slots_per_queue = 1;
 };
 
-/// As many of the places as memory has room for, one problem each at least, and what fits into each of them.
+/// As many of the wanted places as memory has room for, one problem each at least, and what fits into each of them.
 template <class Real>
-sweep_places make_places(const sweep_job<Real>& job, std::size_t memory, sweep_places wanted) {
+void fit(const sweep_job<Real>& job, std::size_t memory, sweep_division& d) {
     const std::size_t least = job.bytes(1);
     if (memory < least)
         throw invalid_argument(function, "execution.memory", "is " + std::to_string(memory),
                                "at least " + std::to_string(least) + ", the bytes of one problem");
-    const auto room = static_cast<std::int64_t>(std::min<std::size_t>(memory / least, PTRDIFF_MAX));
-    sweep_places result;
-    result.num_devices = std::min(wanted.num_devices, room);
-    result.queues_per_device = std::min(wanted.queues_per_device, room / result.num_devices);
-    const std::int64_t num_queues = result.num_devices * result.queues_per_device;
-    result.slots_per_queue = std::min(wanted.slots_per_queue, room / num_queues);
+    const std::size_t room = memory / least;
+    d.devices.resize(std::min(d.devices.size(), room));
+    const auto num_devices = static_cast<std::int64_t>(d.devices.size());
+    const auto of_device = static_cast<std::int64_t>(std::min<std::size_t>(room, PTRDIFF_MAX)) / num_devices;
+    d.queues_per_device = std::min(d.queues_per_device, of_device);
+    d.slots_per_queue = std::min(d.slots_per_queue, of_device / d.queues_per_device);
 
     // Bytes are in proportion to problems where these are multiples of the unit.
-    const std::size_t share = memory / static_cast<std::size_t>(num_queues * result.slots_per_queue);
+    const std::int64_t num_queues = num_devices * d.queues_per_device, num_slots = num_queues * d.slots_per_queue;
+    const std::size_t share = memory / static_cast<std::size_t>(num_slots);
     const auto num_units = static_cast<std::int64_t>(std::min<std::size_t>(share, PTRDIFF_MAX) / job.bytes(chunk_unit));
-    std::int64_t& chunk = result.problems_per_chunk;
-    chunk = std::min(wanted.problems_per_chunk, std::max<std::int64_t>(num_units, 1) * chunk_unit);
+    std::int64_t& chunk = d.shape.problems_per_chunk;
+    chunk = std::min(chunk, std::max<std::int64_t>(num_units, 1) * chunk_unit);
     while (chunk > 1 && job.bytes(chunk) > share) --chunk;
-    return result;
+    d.shape.num_devices = static_cast<int>(num_devices);
+    d.shape.num_queues = static_cast<int>(num_queues);
+    for (const sweep_range& r : job.plan.ranges) d.shape.num_chunks += r.count / chunk + (r.count % chunk != 0);
+    d.shape.memory = static_cast<std::size_t>(std::min(num_slots, d.shape.num_chunks)) * job.bytes(chunk);
+}
+
+/// Refuses what is wrong with a plan, and divides it.
+template <class Real>
+sweep_division divide(const sweep_job<Real>& job, const sweep_execution& how) {
+    expect_at_least("plan.num_measures", job.plan.num_measures, 0);
+    expect_at_least("execution.most_problems_per_chunk", how.most_problems_per_chunk, 0);
+    expect_at_least("execution.queues_per_device", how.queues_per_device, 0);
+    if (!(how.progress_seconds >= 0))
+        throw invalid_argument(function, "execution.progress_seconds", "is " + std::to_string(how.progress_seconds),
+                               "at least 0");
+    check_ranges(job.plan.ranges);
+    check_shared(job.plan);
+
+    sweep_division d;
+    run_info& runs_on = d.shape.runs_on;
+    try {
+        runs_on = problem_slot<Real>(job, how.solve).prepare();
+    } catch (const invalid_argument& e) {
+        throw invalid_argument(function, e.argument(), e.found(), e.expected());
+    }
+    d.on = how.solve;
+    d.on.where = runs_on.where;
+    d.devices = {-1};
+    const bool is_on_cuda = d.on.where == backend::cuda;
+    if (is_on_cuda) d.devices = d.on.device >= 0 ? std::vector<int>{d.on.device} : devices_like(runs_on.device);
+    if (!is_on_cuda) d.on.instructions = runs_on.instructions, d.on.num_threads = 1;
+
+    d.queues_per_device = how.queues_per_device > 0 ? how.queues_per_device
+                          : is_on_cuda              ? queues_per_cuda_device
+                                                    : runs_on.num_threads;
+    d.slots_per_queue = slots_per_queue;
+    const std::int64_t most = how.most_problems_per_chunk > 0 ? how.most_problems_per_chunk
+                              : is_on_cuda                    ? most_problems_per_chunk_cuda
+                                                              : most_problems_per_chunk_cpu;
+    const std::int64_t num_chunks =
+        static_cast<std::int64_t>(d.devices.size()) * d.queues_per_device * chunks_per_queue;
+    d.shape.problems_per_chunk = std::min(most, (num_problems(job.plan) / num_chunks / chunk_unit + 1) * chunk_unit);
+    fit(job, how.memory, d);
+    return d;
 }
 
 /// Counts what is received, and tells the caller now and then.
@@ -378,72 +431,36 @@ sweep_result sweep(const sweep_plan<Real>& plan, const sweep_functions<Real>& fu
     if (!functions.receive) throw invalid_argument(function, "functions.receive", "is empty", "a function");
     if (plan.num_measures > 0 && !functions.measure)
         throw invalid_argument(function, "functions.measure", "is empty", "a function, for plan.num_measures > 0");
-    expect_at_least("plan.num_measures", plan.num_measures, 0);
-    expect_at_least("execution.most_problems_per_chunk", how.most_problems_per_chunk, 0);
-    expect_at_least("execution.queues_per_device", how.queues_per_device, 0);
-    if (!(how.progress_seconds >= 0))
-        throw invalid_argument(function, "execution.progress_seconds", "is " + std::to_string(how.progress_seconds),
-                               "at least 0");
-    check_ranges(plan.ranges);
-    std::int64_t num_problems = 0;
-    for (const sweep_range& r : plan.ranges) num_problems += r.count;
-
     sweep_job<Real> job{plan, functions, find_arrays(plan)};
-    check_shared(plan);
-    progress_report shown(how, num_problems);
+    sweep_division d = divide(job, how);
+    progress_report shown(how, num_problems(plan));
     job.functions.receive = [&](const sweep_chunk<Real>& chunk) {
         functions.receive(chunk);
         shown.count(chunk);
     };
-
     sweep_result result;
-    try {
-        result.ran_by = problem_slot<Real>(job, how.solve).prepare();
-    } catch (const invalid_argument& e) {
-        throw invalid_argument(function, e.argument(), e.found(), e.expected());
-    }
-    if (num_problems == 0) {
+    result.ran_by = d.shape.runs_on;
+    if (d.shape.num_chunks == 0) {
         shown.tick(0, true);
         return result;
     }
-    execution on = how.solve;
-    on.where = result.ran_by.where;
-    const bool is_on_cuda = on.where == backend::cuda;
-    std::vector<int> devices = {-1};
-    if (is_on_cuda) devices = on.device >= 0 ? std::vector<int>{on.device} : devices_like(result.ran_by.device);
-    if (!is_on_cuda) on.instructions = result.ran_by.instructions, on.num_threads = 1;
-
-    sweep_places wanted;
-    wanted.num_devices = static_cast<std::int64_t>(devices.size());
-    wanted.queues_per_device = how.queues_per_device > 0 ? how.queues_per_device
-                               : is_on_cuda              ? queues_per_cuda_device
-                                                         : result.ran_by.num_threads;
-    wanted.slots_per_queue = slots_per_queue;
-    const std::int64_t most = how.most_problems_per_chunk > 0 ? how.most_problems_per_chunk
-                              : is_on_cuda                    ? most_problems_per_chunk_cuda
-                                                              : most_problems_per_chunk_cpu;
-    const std::int64_t num_chunks = wanted.num_devices * wanted.queues_per_device * chunks_per_queue;
-    const std::int64_t rounded = (num_problems / num_chunks / chunk_unit + 1) * chunk_unit;
-    wanted.problems_per_chunk = std::min(most, rounded);
-    const sweep_places places = make_places(job, how.memory, wanted);
-    devices.resize(static_cast<std::size_t>(places.num_devices));
-    result.num_devices = static_cast<int>(places.num_devices);
-    result.num_queues = static_cast<int>(places.num_devices * places.queues_per_device);
+    result.num_devices = d.shape.num_devices;
+    result.num_queues = d.shape.num_queues;
 
     std::vector<detail::chunk_queue> queues;
-    for (const int device : devices) {
-        on.device = device;
-        for (std::int64_t q = 0; q < places.queues_per_device; ++q) {
+    for (const int device : d.devices) {
+        d.on.device = device;
+        for (std::int64_t q = 0; q < d.queues_per_device; ++q) {
             detail::chunk_queue& queue = queues.emplace_back();
             queue.queue = std::make_unique<detail::thread_queue>();
-            for (std::int64_t s = 0; s < places.slots_per_queue; ++s)
-                queue.slots.push_back(std::make_unique<problem_slot<Real>>(job, on));
+            for (std::int64_t s = 0; s < d.slots_per_queue; ++s)
+                queue.slots.push_back(std::make_unique<problem_slot<Real>>(job, d.on));
         }
     }
     detail::orchestrator* running = nullptr;
     detail::orchestrator::tuning tuning;
-    tuning.problems_per_chunk = places.problems_per_chunk;
-    tuning.is_cancelled = [&] { return on.cancel != nullptr && on.cancel->load(std::memory_order_relaxed); };
+    tuning.problems_per_chunk = d.shape.problems_per_chunk;
+    tuning.is_cancelled = [&] { return d.on.cancel != nullptr && d.on.cancel->load(std::memory_order_relaxed); };
     tuning.tick = [&] { shown.tick(running->num_done(), false); };
     tuning.tick_seconds = std::clamp(how.progress_seconds, least_tick_seconds, most_tick_seconds);
     detail::orchestrator work(std::move(queues), plan.ranges, tuning);
@@ -455,7 +472,14 @@ sweep_result sweep(const sweep_plan<Real>& plan, const sweep_functions<Real>& fu
     return result;
 }
 
+template <class Real>
+sweep_schedule schedule(const sweep_plan<Real>& plan, const sweep_execution& how) {
+    return divide(sweep_job<Real>{plan, {}, find_arrays(plan)}, how).shape;
+}
+
 template sweep_result sweep(const sweep_plan<float>&, const sweep_functions<float>&, const sweep_execution&);
 template sweep_result sweep(const sweep_plan<double>&, const sweep_functions<double>&, const sweep_execution&);
+template sweep_schedule schedule(const sweep_plan<float>&, const sweep_execution&);
+template sweep_schedule schedule(const sweep_plan<double>&, const sweep_execution&);
 
 }  // namespace cubome

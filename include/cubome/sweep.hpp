@@ -91,6 +91,16 @@ struct sweep_execution {
     double progress_seconds = 0.2;                        ///< ≥ 0: between two calls of it, at least
 };
 
+/// How a sweep is divided.
+struct sweep_schedule {
+    run_info runs_on;
+    int num_devices = 0;
+    int num_queues = 0;                   ///< of all devices
+    std::int64_t problems_per_chunk = 0;  ///< at most
+    std::int64_t num_chunks = 0;
+    std::size_t memory = 0;  ///< bytes of host memory that chunks take, at most
+};
+
 /// What a sweep came to.
 struct sweep_result {
     std::int64_t num_received = 0;  ///< problems
@@ -104,16 +114,21 @@ struct sweep_result {
 /// Solves a sweep.
 ///
 /// Chunks wait in host memory, `sweep_execution::memory` bytes of it, for their turn. Where memory cannot be had,
-/// chunks are halved, down to one problem. A device that is lost gives its chunks back to the others, as far as the
-/// process still has them: cuBOME counts a device that is lost as lost to the process, and all of CUDA with it. On one
-/// backend, architecture, build and precision results do not depend on chunks, queues, devices or the ranges, bit for
-/// bit.
+/// chunks are halved, down to one problem. A device that cannot be had, or is lost, gives its chunks back to the
+/// others, as far as the process still has them: after an error that is fatal to a process (`device_lost`) it has none.
+/// On one backend, architecture, build and precision results do not depend on chunks, queues, devices or the ranges,
+/// bit for bit.
 ///
 /// @throws invalid_argument before a function was called; not_compiled, backend_unavailable; std::bad_alloc or
-///         cuda_error where not even one problem fits; device_lost where no device is left; whatever the functions
+///         cuda_error where not even one problem fits, or no device is left (device_lost); whatever the functions
 ///         throw. What was received before it is as it would have been.
 template <class Real>
 sweep_result sweep(const sweep_plan<Real>& plan, const sweep_functions<Real>& functions,
                    const sweep_execution& execution = {});
+
+/// How `sweep` would begin: before memory turns out to be scarce.
+/// @throws what `sweep` throws before it calls a function
+template <class Real>
+sweep_schedule schedule(const sweep_plan<Real>& plan, const sweep_execution& execution = {});
 
 }  // namespace cubome
