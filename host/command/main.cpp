@@ -202,11 +202,8 @@ void print_plan(const options& o, const prepared_sweep& sweep, const sweep_range
     if (range.count != spec.num_problems()) text += " of " + spell_count(spec.num_problems());
     text += " in " + spell_count(spec.num_batches()) + (spec.num_batches() == 1 ? " batch" : " batches") + "\n";
     for (const sweep_axis& axis : spec.axes) text += "  " + axis.name + ": " + spell_count(axis.size) + "\n";
-    const auto plural = [](std::int64_t count, const char* what) {
-        return spell_count(count) + " " + what + (count == 1 ? "" : "s");
-    };
-    text += "  runs on " + described(schedule.runs_on) + ": " + plural(schedule.num_devices, "device") + ", " +
-            plural(schedule.num_queues, "queue") + ", " + plural(schedule.num_chunks, "chunk") + " of " +
+    text += "  runs on " + described(schedule.runs_on) + ": " + spell_count(schedule.num_devices, "device") + ", " +
+            spell_count(schedule.num_queues, "queue") + ", " + spell_count(schedule.num_chunks, "chunk") + " of " +
             spell_count(schedule.problems_per_chunk) + " problems at most\n  chunks take " +
             bytes_text(static_cast<double>(schedule.memory)) + " of memory at most, results " + bytes_text(log_bytes) +
             " on disk";
@@ -323,7 +320,9 @@ int solve(const options& o) {
                           }
                           std::string line;
                           for (const auto& [name, x] : row.items())
-                              line += (line.empty() ? "" : ",") + (x.is_string() ? x.get<std::string>() : x.dump());
+                              line += (line.empty() ? "" : ",") + (x.is_string()         ? x.get<std::string>()
+                                                                   : x.is_number_float() ? spell(x.get<double>())
+                                                                                         : x.dump());
                           std::printf("%s\n", line.c_str());
                       }
                   });

@@ -46,9 +46,11 @@ void progress_display::show(const sweep_progress& p) {
     } else if (is_terminal_) {
         std::string bar;
         for (int i = 0; i < bar_width; ++i) bar += i < static_cast<int>(share * bar_width) ? "━" : " ";
-        std::fprintf(stderr, "\r\033[K%s %3.0f %%  %s of %s  %s  %s%s", bar.c_str(), std::floor(100 * share),
-                     spell_count(p.num_done).c_str(), spell_count(p.num_problems).c_str(), rate(p).c_str(),
-                     left(p).c_str(), p.num_failed > 0 ? ("  " + spell_count(p.num_failed) + " failed").c_str() : "");
+        // Without the wrap of lines: what a narrow terminal has no room for is cut off.
+        std::fprintf(stderr, "\r\033[K\033[?7l%s %3.0f %%  %s of %s  %s  %s%s\033[?7h", bar.c_str(),
+                     std::floor(100 * share), spell_count(p.num_done).c_str(), spell_count(p.num_problems).c_str(),
+                     rate(p).c_str(), left(p).c_str(),
+                     p.num_failed > 0 ? ("  " + spell_count(p.num_failed) + " failed").c_str() : "");
         has_bar_ = true;
     } else if (p.seconds >= next_line_ && p.num_done < p.num_problems) {
         if (next_line_ > 0)
