@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <utility>
 #include <vector>
@@ -21,10 +23,13 @@
 #include "host/cuda_calls.hpp"
 #include "texts.hpp"
 
-/// A CUDA runtime with one device, made of this process's memory and threads. Kernels are the very text of the device
-/// headers, on tests/simt_model.hpp. It is as unforgiving as can be: nothing that was enqueued happens before somebody
-/// waits for its stream; device memory cannot be touched from the host in between, and starts as garbage; addresses
-/// that a kernel is given are looked up; memory that enqueued work may still need cannot be freed.
+/// A CUDA runtime with one device or several, made of this process's memory and threads. Kernels are the very text of
+/// the device headers, on tests/simt_model.hpp. It is as unforgiving as can be: nothing that was enqueued happens
+/// before somebody waits for its stream; device memory cannot be touched from the host in between, and starts as
+/// garbage; addresses that a kernel is given are looked up; memory that enqueued work may still need cannot be freed;
+/// work goes to streams of the device that is current, with memory of that device.
+///
+/// Threads may share it: its calls happen one at a time, and each thread has a current device of its own.
 namespace simt_runtime {
 
 using cubome::detail::cuda_calls;
@@ -34,18 +39,21 @@ class device {
 public:
     int num_devices = 1;
     int num_multiprocessors = 2;
+    std::map<int, int> compute_capabilities;        ///< of those devices that have another one than 90, for 9.0
     std::size_t free_bytes = std::size_t(1) << 30;  ///< as it tells
     std::size_t most_bytes = ~std::size_t(0);       ///< that one allocation can have
     int pending_error = 0;                          ///< that an earlier call of the user's own left behind
     int code_of_first_call = 0;                     ///< of cudaGetDeviceCount, which then writes nothing
     std::map<std::string, std::int64_t> num_calls;  ///< by the runtime's names
+    std::map<int, std::int64_t> num_launches;       ///< by device
 
     /// Makes the k-th call that can fail return a code, from 1, instead of doing anything; or it and all later ones.
     struct injection {
         std::int64_t k = 0;
         int code = 0;
         bool for_ever = false;
-        std::string only;  ///< count calls of this name alone
+        std::string only;      ///< count calls of this name alone
+        int only_device = -1;  ///< ≥ 0: count calls that concern this device alone
     };
     injection inject;
     std::int64_t num_counted = 0;
@@ -56,8 +64,8 @@ public:
     device(const device&) = delete;
     device& operator=(const device&) = delete;
     ~device() {
-        for (auto& [address, bytes] : allocations_) munmap(address, bytes);
-        for (const auto& [memory, bytes] : pinned_) std::free(memory);
+        for (auto& [address, memory] : allocations_) munmap(address, memory.bytes);
+        for (const auto& [address, memory] : pinned_) std::free(address);
     }
 
     /// What the runtime hands out; it refers to this object.
@@ -71,14 +79,21 @@ public:
         for (const auto text : all_texts) {
             known_kernel& k = kernels_[functions.plan(dims, text).kernel];
             k.layouts[sizes] = layout;
-            k.copy = [this, &k](void** arguments, const launch_shape& shape) -> std::function<void()> {
+            k.copy = [this, &k](void** arguments, const launch_shape& shape) -> task {
                 const auto a = *static_cast<const cubome::launch_arguments<Real>*>(arguments[0]);
-                return [this, &k, a, shape] { run<Real>(k, shape, a); };
+                return {[this, &k, a, shape] { run<Real>(k, shape, a); }, addresses<Real>(k, a)};
             };
         }
     }
 
-    /// Memory of the user's own on the device.
+    /// The calling thread's device.
+    int current() const {
+        const auto found = current_devices().find(serial_);
+        return found == current_devices().end() ? 0 : found->second;
+    }
+    void make_current(int which) { current_devices()[serial_] = which; }
+
+    /// Memory of the user's own on the current device.
     template <class T>
     T* allocate(std::size_t count) {
         return static_cast<T*>(map(count * sizeof(T)));
@@ -88,11 +103,11 @@ public:
     template <class T>
     T* allocate_pinned(std::size_t count) {
         void* const memory = std::malloc(count * sizeof(T));
-        pinned_[static_cast<char*>(memory)] = count * sizeof(T);
+        pinned_[static_cast<char*>(memory)] = {count * sizeof(T), current()};
         return static_cast<T*>(memory);
     }
     /// Work of the user's own on a stream.
-    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).work.push_back(std::move(work)); }
+    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).work.push_back({std::move(work), {}}); }
     /// Between host and device, at once.
     void copy(void* to, const void* from, std::size_t bytes) {
         unlock();
@@ -104,27 +119,22 @@ public:
 
     CUstream_st* make_stream() {
         streams_.push_back(std::make_unique<stream>());
+        streams_.back()->device = current();
         return reinterpret_cast<CUstream_st*>(streams_.back().get());
     }
-    void synchronize(CUstream_st* s) {
-        auto& work = find(s).work;
-        while (!work.empty()) {
-            const auto next = std::move(work.front());
-            work.pop_front();
-            execute(next);
-        }
-    }
+    void synchronize(CUstream_st* s) { synchronize(find(s)); }
     /// Time passes: what was enqueued gets done, whether anybody waits for it or not.
     void catch_up() {
-        for (auto& s : streams_) synchronize(reinterpret_cast<CUstream_st*>(s.get()));
-        synchronize(nullptr);
+        for (auto& s : streams_) synchronize(*s);
+        for (auto& [which, s] : legacy_) synchronize(s);
     }
     /// From now on the stream records, and whatever else than enqueueing is a failure of the test.
     void begin_capture(CUstream_st* s) { find(s).is_capturing = true; }
     std::vector<std::function<void()>> end_capture(CUstream_st* s) {
         stream& found = find(s);
         found.is_capturing = false;
-        std::vector<std::function<void()>> graph(found.work.begin(), found.work.end());
+        std::vector<std::function<void()>> graph;
+        for (task& node : found.work) graph.push_back(std::move(node.work));
         found.work.clear();
         return graph;
     }
@@ -133,36 +143,56 @@ public:
     }
 
     bool is_anything_pending() const {
-        for (const auto& s : streams_)
-            if (!s->work.empty()) return true;
-        return !legacy_.work.empty();
+        return is_any_stream([](const stream& s) { return !s.work.empty(); });
     }
     std::int64_t num_streams() const { return static_cast<std::int64_t>(streams_.size()); }
     /// Of both kinds, the user's own among them.
     std::int64_t num_allocations() const { return num_alive_; }
 
 private:
+    struct task {
+        std::function<void()> work;
+        std::vector<const void*> needs;  ///< addresses in the memory that it touches, but for the user's own work
+    };
     struct stream {
-        bool is_the_librarys = false;
-        std::deque<std::function<void()>> work;
+        int device = 0;
+        std::deque<task> work;
         bool is_capturing = false;
     };
 
-    bool is_own_work_pending() const {
-        return std::any_of(streams_.begin(), streams_.end(),
-                           [](const auto& s) { return s->is_the_librarys && !s->work.empty(); });
+    template <class Predicate>
+    bool is_any_stream(Predicate&& is) const {
+        return std::any_of(streams_.begin(), streams_.end(), [&](const auto& s) { return is(*s); }) ||
+               std::any_of(legacy_.begin(), legacy_.end(), [&](const auto& s) { return is(s.second); });
+    }
+    stream& legacy() {
+        stream& result = legacy_[current()];
+        result.device = current();
+        return result;
     }
     stream& find(CUstream_st* s) {
-        if (s == nullptr) return legacy_;
+        if (s == nullptr) return legacy();
         for (auto& candidate : streams_)
             if (reinterpret_cast<CUstream_st*>(candidate.get()) == s) return *candidate;
         ADD_FAILURE() << "no such stream";
-        return legacy_;
+        return legacy();
+    }
+    /// For work that the library enqueues.
+    stream& find_of_current_device(CUstream_st* s) {
+        stream& result = find(s);
+        EXPECT_EQ(result.device, current()) << "a stream of another device than the current one";
+        return result;
+    }
+    void synchronize(stream& s) {
+        while (!s.work.empty()) {
+            const task next = std::move(s.work.front());
+            s.work.pop_front();
+            execute(next.work);
+        }
     }
     void expect_no_capture(const char* call) const {
-        bool captures = legacy_.is_capturing;
-        for (const auto& s : streams_) captures = captures || s->is_capturing;
-        EXPECT_FALSE(captures) << call << " while a stream is capturing";
+        EXPECT_FALSE(is_any_stream([](const stream& s) { return s.is_capturing; }))
+            << call << " while a stream is capturing";
     }
     void execute(const std::function<void()>& work) {
         unlock();
@@ -172,43 +202,63 @@ private:
 
     // memory
 
+    struct piece {
+        std::size_t bytes = 0;
+        int device = 0;  ///< that was current when it was had
+    };
+    using memories = std::map<char*, piece>;
+
     void* map(std::size_t bytes) {
         constexpr std::size_t page = 4096;
         const std::size_t whole = (bytes + page - 1) / page * page + page;
-        void* const memory = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-        if (memory == MAP_FAILED) return nullptr;
-        std::memset(memory, 0x7f, whole);
-        allocations_[static_cast<char*>(memory)] = whole;
-        mprotect(memory, whole, PROT_NONE);
+        void* const address = mmap(nullptr, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        if (address == MAP_FAILED) return nullptr;
+        std::memset(address, 0x7f, whole);
+        allocations_[static_cast<char*>(address)] = {whole, current()};
+        mprotect(address, whole, PROT_NONE);
         ++num_alive_;
-        return memory;
+        return address;
     }
-    void unmap(void* memory) {
-        const auto found = allocations_.find(static_cast<char*>(memory));
+    void unmap(void* address) {
+        const auto found = allocations_.find(static_cast<char*>(address));
         ASSERT_NE(found, allocations_.end()) << "freed what was not allocated";
-        munmap(found->first, found->second);
+        munmap(found->first, found->second.bytes);
         allocations_.erase(found);
         --num_alive_;
     }
     void unlock() {
-        for (auto& [address, bytes] : allocations_) mprotect(address, bytes, PROT_READ | PROT_WRITE);
+        for (auto& [address, memory] : allocations_) mprotect(address, memory.bytes, PROT_READ | PROT_WRITE);
     }
     void lock() {
-        for (auto& [address, bytes] : allocations_) mprotect(address, bytes, PROT_NONE);
-    }
-    bool is_device(const void* address, std::size_t bytes) const {
-        const char* const begin = static_cast<const char*>(address);
-        auto after = allocations_.upper_bound(const_cast<char*>(begin));
-        if (after == allocations_.begin()) return false;
-        --after;
-        return begin + bytes <= after->first + after->second;
+        for (auto& [address, memory] : allocations_) mprotect(address, memory.bytes, PROT_NONE);
     }
 
-    bool is_pinned(const void* address) const {
-        auto after = pinned_.upper_bound(static_cast<char*>(const_cast<void*>(address)));
-        if (after == pinned_.begin()) return false;
+    /// Null where the bytes do not lie in one piece.
+    static const memories::value_type* find(const memories& all, const void* address, std::size_t bytes) {
+        char* const begin = static_cast<char*>(const_cast<void*>(address));
+        auto after = all.upper_bound(begin);
+        if (after == all.begin()) return nullptr;
         --after;
-        return address < after->first + after->second;
+        return begin + bytes <= after->first + after->second.bytes ? &*after : nullptr;
+    }
+    bool is_device(const void* address, std::size_t bytes) const {
+        return find(allocations_, address, bytes) != nullptr;
+    }
+    bool is_of(int which, const void* address, std::size_t bytes) const {
+        const auto* const found = find(allocations_, address, bytes);
+        return found != nullptr && found->second.device == which;
+    }
+    bool is_pinned(const void* address) const { return find(pinned_, address, 1) != nullptr; }
+
+    void expect_unneeded(const memories& all, const void* address) const {
+        const auto* const freed = find(all, address, 0);
+        const bool is_needed = is_any_stream([&](const stream& s) {
+            return std::any_of(s.work.begin(), s.work.end(), [&](const task& t) {
+                return std::any_of(t.needs.begin(), t.needs.end(),
+                                   [&](const void* a) { return find(all, a, 1) == freed; });
+            });
+        });
+        EXPECT_FALSE(freed != nullptr && is_needed) << "freed under work that may need it";
     }
 
     // kernels
@@ -217,23 +267,54 @@ private:
         const void* kernel;
         unsigned num_blocks, threads_per_block;
         std::size_t shared_bytes;
+        int device;
     };
     struct known_kernel {
         std::map<std::vector<std::int64_t>, cubome::problem_layout> layouts;  ///< by dimensions
-        std::function<std::function<void()>(void**, const launch_shape&)> copy;
-        std::size_t allowed_bytes = 48 * 1024;  ///< of dynamic shared memory
+        std::function<task(void**, const launch_shape&)> copy;
+        std::map<int, std::size_t> allowed_bytes;  ///< of dynamic shared memory, by device; 48 KiB where it is not told
     };
+    static constexpr std::size_t allowed_unasked = 48 * 1024;
+
+    template <class Real>
+    static std::vector<const void*> addresses(const known_kernel& known, const cubome::launch_arguments<Real>& a);
 
     template <class Real>
     void run(const known_kernel& known, const launch_shape& shape, const cubome::launch_arguments<Real>& a);
 
     std::map<const void*, known_kernel> kernels_;
-    std::map<char*, std::size_t> allocations_;
-    std::map<char*, std::size_t> pinned_;
+    memories allocations_;
+    memories pinned_;
     std::vector<std::unique_ptr<stream>> streams_;
-    stream legacy_;
+    std::map<int, stream> legacy_;  ///< by device
     std::int64_t num_alive_ = 0;
-    int current_ = 0;
+    std::recursive_mutex mutex_;  ///< of the table's calls
+
+    // Which device a call concerns, by what it is told: −1 where it is none.
+    static int device_of() { return -1; }
+    static int device_of(int*) { return -1; }
+    static int device_of(int which) { return which; }
+    int device_of(CUstream_st* s) { return find(s).device; }
+    int device_of(void* freed) const {
+        const auto* found = find(allocations_, freed, 0);
+        if (found == nullptr) found = find(pinned_, freed, 0);
+        return found == nullptr ? current() : found->second.device;
+    }
+    template <class... P>
+    int device_of(P...) const {
+        return current();
+    }
+
+    /// Of the calling thread, by the model's number: an address may be that of an earlier model.
+    static std::map<std::int64_t, int>& current_devices() {
+        static thread_local std::map<std::int64_t, int> result;
+        return result;
+    }
+    static std::int64_t next_serial() {
+        static std::atomic<std::int64_t> last{0};
+        return ++last;
+    }
+    const std::int64_t serial_ = next_serial();
 };
 
 /// One device model per block size, its threads started once.
@@ -242,6 +323,18 @@ inline cubome::simt::device_model& threads(cubome::index threads_per_block) {
     auto& found = models[threads_per_block];
     if (!found) found = std::make_unique<cubome::simt::device_model>(threads_per_block);
     return *found;
+}
+
+template <class Real>
+std::vector<const void*> device::addresses(const known_kernel& known, const cubome::launch_arguments<Real>& a) {
+    std::vector<const void*> result{a.workspace};
+    const auto layout = known.layouts.find({a.dims, a.dims + cubome::problem_runner<Real>::max_dims});
+    if (layout == known.layouts.end()) return result;
+    auto batch = a.batch;
+    cubome::detail::visit_arrays(
+        batch, layout->second,
+        [&](const char*, auto*& data, std::int64_t, bool, cubome::detail::array_role) { result.push_back(data); });
+    return result;
 }
 
 template <class Real>
@@ -254,12 +347,13 @@ void device::run(const known_kernel& known, const launch_shape& shape, const cub
         batch, layout->second,
         [&]<class T>(const char* name, T*& data, std::int64_t each, bool is_shared, cubome::detail::array_role) {
             const std::int64_t count = (is_shared ? 1 : n) * each;
-            EXPECT_TRUE(is_pinned(data) || is_device(data, static_cast<std::size_t>(count) * sizeof(T))) << name;
+            EXPECT_TRUE(is_pinned(data) || is_of(shape.device, data, static_cast<std::size_t>(count) * sizeof(T)))
+                << name;
         });
     EXPECT_EQ(a.batch.cancel, nullptr) << "a host's address";
     if (a.workspace_bytes > 0) {
         // at least a group per block
-        EXPECT_TRUE(is_device(a.workspace, shape.num_blocks * a.workspace_bytes));
+        EXPECT_TRUE(is_of(shape.device, a.workspace, shape.num_blocks * a.workspace_bytes));
     }
     if (testing::Test::HasFailure()) return;
     const auto kernel = reinterpret_cast<void (*)(const cubome::launch_arguments<Real>&)>(shape.kernel);
@@ -275,10 +369,22 @@ inline cuda_calls device::calls() {
         *count = num_devices;
         return 0;
     };
-    c.current_device.function = [this](int* which) { return *which = current_, 0; };
-    c.set_device.function = [this](int which) { return current_ = which, 0; };
-    c.device_attribute.function = [this](int* value, int which, int) {
-        *value = which == cubome::detail::multiprocessor_count ? num_multiprocessors : 99 * 1024;
+    constexpr int invalid_device = 101;
+    c.current_device.function = [this](int* which) { return *which = current(), 0; };
+    c.set_device.function = [this](int which) {
+        if (which < 0 || which >= num_devices) return invalid_device;
+        make_current(which);
+        return 0;
+    };
+    c.device_attribute.function = [this](int* value, int which, int of) {
+        if (of < 0 || of >= num_devices) return invalid_device;
+        const auto special = compute_capabilities.find(of);
+        const int capability = special == compute_capabilities.end() ? 90 : special->second;
+        constexpr int major_capability = 75, minor_capability = 76;
+        *value = which == cubome::detail::multiprocessor_count ? num_multiprocessors
+                 : which == major_capability                   ? capability / 10
+                 : which == minor_capability                   ? capability % 10
+                                                               : 99 * 1024;
         return 0;
     };
     c.memory_info.function = [this](std::size_t* free, std::size_t* total) {
@@ -288,24 +394,28 @@ inline cuda_calls device::calls() {
     };
     c.address.function = [this](memory_kind* kind, int* where, const void* address) {
         if (address == nullptr) return 1;
-        *where = 0;
-        *kind = is_device(address, 0) ? memory_kind::device
-                : is_pinned(address)  ? memory_kind::pinned
-                                      : memory_kind::pageable;
+        const auto *const there = find(allocations_, address, 0), *const here = find(pinned_, address, 1);
+        *where = there != nullptr ? there->second.device : here != nullptr ? here->second.device : -1;
+        *kind = there != nullptr ? memory_kind::device : here != nullptr ? memory_kind::pinned : memory_kind::pageable;
         return 0;
     };
     c.allow_shared_bytes.function = [this](const void* kernel, int bytes) {
         EXPECT_TRUE(kernels_.count(kernel) == 1);
         EXPECT_LE(bytes, 99 * 1024);
-        kernels_.at(kernel).allowed_bytes = static_cast<std::size_t>(bytes);
+        kernels_.at(kernel).allowed_bytes[current()] = static_cast<std::size_t>(bytes);
         return 0;
     };
     c.blocks_per_multiprocessor.function = [](int* blocks, const void*, int, std::size_t) { return *blocks = 1, 0; };
     c.launch.function = [this](const void* kernel, unsigned num_blocks, unsigned threads_per_block, void** arguments,
                                std::size_t shared_bytes, CUstream_st* s) {
         EXPECT_GT(num_blocks, 0u);
-        EXPECT_LE(shared_bytes, kernels_.at(kernel).allowed_bytes);
-        enqueue(s, kernels_.at(kernel).copy(arguments, {kernel, num_blocks, threads_per_block, shared_bytes}));
+        const int here = current();
+        const known_kernel& known = kernels_.at(kernel);
+        const auto allowed = known.allowed_bytes.find(here);
+        EXPECT_LE(shared_bytes, allowed == known.allowed_bytes.end() ? allowed_unasked : allowed->second);
+        find_of_current_device(s).work.push_back(
+            known.copy(arguments, {kernel, num_blocks, threads_per_block, shared_bytes, here}));
+        ++num_launches[here];
         return 0;
     };
     c.select_flagged.function = [this](void* temporary, std::size_t* bytes, const std::uint8_t* flags,
@@ -318,13 +428,15 @@ inline cuda_calls device::calls() {
         }
         if (pending_error != 0) return pending_error;
         EXPECT_GE(*bytes, needed);
-        enqueue(s, [=, this] {
-            EXPECT_TRUE(is_device(temporary, needed));
+        const auto work = [=, this, here = current()] {
+            EXPECT_TRUE(is_of(here, temporary, needed));
+            EXPECT_TRUE(is_of(here, flags, 1) && is_of(here, indices, 1) && is_of(here, num_indices, 1));
             std::memset(temporary, 0x7f, needed);
             *num_indices = 0;
             for (std::int64_t i = 0; i < n; ++i)
                 if (flags[i] != 0) indices[(*num_indices)++] = i;
-        });
+        };
+        find_of_current_device(s).work.push_back({work, {temporary, flags, indices, num_indices}});
         return 0;
     };
     c.allocate_device.function = [this](void** memory, std::size_t bytes) {
@@ -335,20 +447,20 @@ inline cuda_calls device::calls() {
     };
     c.free_device.function = [this](void* memory) {
         expect_no_capture("cudaFree");
-        EXPECT_FALSE(is_own_work_pending()) << "freed under work that may need it";
+        expect_unneeded(allocations_, memory);
         unmap(memory);
         return 0;
     };
     c.allocate_pinned.function = [this](void** memory, std::size_t bytes) {
         expect_no_capture("cudaMallocHost");
         if (bytes > most_bytes) return 2;
-        pinned_[static_cast<char*>(*memory = std::malloc(bytes))] = bytes;
+        pinned_[static_cast<char*>(*memory = std::malloc(bytes))] = {bytes, current()};
         ++num_alive_;
         return 0;
     };
     c.free_pinned.function = [this](void* memory) {
         expect_no_capture("cudaFreeHost");
-        EXPECT_FALSE(is_own_work_pending()) << "freed under work that may need it";
+        expect_unneeded(pinned_, memory);
         EXPECT_EQ(pinned_.erase(static_cast<char*>(memory)), 1u);
         std::free(memory);
         --num_alive_;
@@ -356,19 +468,16 @@ inline cuda_calls device::calls() {
     };
     c.copy.function = [this](void* to, const void* from, std::size_t bytes, CUstream_st* s) {
         EXPECT_NE(is_device(to, bytes), is_device(from, bytes)) << "a copy within one memory, or past its end";
-        enqueue(s, [=] { std::memcpy(to, from, bytes); });
+        EXPECT_TRUE(is_of(current(), to, bytes) || is_of(current(), from, bytes)) << "memory of another device";
+        find_of_current_device(s).work.push_back({[=] { std::memcpy(to, from, bytes); }, {to, from}});
         return 0;
     };
     c.set.function = [this](void* to, int byte, std::size_t bytes, CUstream_st* s) {
-        EXPECT_TRUE(is_device(to, bytes));
-        enqueue(s, [=] { std::memset(to, byte, bytes); });
+        EXPECT_TRUE(is_of(current(), to, bytes));
+        find_of_current_device(s).work.push_back({[=] { std::memset(to, byte, bytes); }, {to}});
         return 0;
     };
-    c.create_stream.function = [this](CUstream_st** s) {
-        *s = make_stream();
-        find(*s).is_the_librarys = true;
-        return 0;
-    };
+    c.create_stream.function = [this](CUstream_st** s) { return *s = make_stream(), 0; };
     c.destroy_stream.function = [this](CUstream_st* s) {
         EXPECT_TRUE(find(s).work.empty()) << "a stream destroyed with work on it";
         std::erase_if(streams_, [&](const auto& owned) { return reinterpret_cast<CUstream_st*>(owned.get()) == s; });
@@ -388,8 +497,10 @@ inline cuda_calls device::calls() {
     c.for_each([this]<class... P>(cubome::detail::cuda_call<P...>& call) {
         const std::string name = call.name;
         call.function = [this, name, inner = std::move(call.function)](P... arguments) {
+            const std::lock_guard lock(mutex_);
             ++num_calls[name];
             if (!inject.only.empty() && inject.only != name) return inner(arguments...);
+            if (inject.only_device >= 0 && inject.only_device != device_of(arguments...)) return inner(arguments...);
             ++num_counted;
             if (inject.k == 0 || num_counted < inject.k || (num_counted > inject.k && !inject.for_ever))
                 return inner(arguments...);
