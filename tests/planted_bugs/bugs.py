@@ -22,6 +22,7 @@ class Bug:
 
 
 SOLVE = "include/cubome/core/bome_solve.hpp"
+DECISIONS = "include/cubome/core/decisions.hpp"
 DESCENT = "include/cubome/core/inner_descent.hpp"
 VALUE_GAP = "include/cubome/core/value_gap.hpp"
 MULTIPLIER = "include/cubome/core/multiplier.hpp"
@@ -121,7 +122,7 @@ BUGS = [
     solver("step_rule", "an update follows a rejected descent", SOLVE,
            "const mask tried = goes_on & !e.is_rejected;", "const mask tried = goes_on;",
            "step_rule_test/double.doubles_a_curvature_that_the_descent_contradicts", "linear_model", "step_rule_test"),
-    solver("step_rule", "the way that v has gone is forgotten", SOLVE,
+    solver("step_rule", "the way that v has gone is forgotten", DECISIONS,
            "result.travelled = m.travelled + outer_direction_norm(e.sums, e.multiplier);",
            "result.travelled = outer_direction_norm(e.sums, e.multiplier);"),
 
@@ -193,7 +194,7 @@ BUGS = [
     solver("pinned_set", "the pull of the gap is forgotten", VALUE_GAP,
            "const Real direction = fma(last_multiplier, gap_gradient, value_gradient);",
            "const Real direction = value_gradient + Real(scalar_of<Real>(0)) * last_multiplier * gap_gradient;"),
-    solver("pinned_set", "the multiplier that pins is never the last one", SOLVE,
+    solver("pinned_set", "the multiplier that pins is never the last one", DECISIONS,
            "select(moved, e.multiplier, progress.last_multiplier)", "progress.last_multiplier"),
     solver("pinned_set", "clip pins, too", SOLVE,
            "w_.pins = o.has_box && o.box == box_rule::free_set;", "w_.pins = o.has_box;"),

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
-#include "cubome/core/mathematics.hpp"
-#include "cubome/core/step_rule.hpp"
-#include "cubome/problem_runner.hpp"
+#include "cubome/core/decisions.hpp"
 
 /// The solve of one problem (of one pack of problems), written once for every group.
 ///
@@ -99,58 +97,11 @@ struct solve_memory<Data, OuterExtent, InnerExtent, solve_text::full>
     inner_vector best_inner;
 };
 
-/// What one evaluation at (v_k, θ_k) found.
-template <class Real>
-struct evaluation {
-    Real outer_value;          ///< f
-    value_gap_result<Real> q;  ///< q̂ and its magnitude
-    Real multiplier;           ///< λ
-    gradient_sums<Real> sums;
-    mask_of<Real> is_rejected;  ///< by the step rule: the descent says nothing of q̂, and no update is made
-    mask_of<Real> is_moderate;  ///< all of the above and θ⁽ᵀ⁾, so that `complete` would find everything finite
-
-    // What only `complete` fills in
-    Real stationarity;  ///< s
-    mask_of<Real> is_descent_finite, is_value_finite, is_gap_finite, are_sums_finite;
-
-    CUBOME_INLINE mask_of<Real> is_finite() const {
-        return is_descent_finite & is_value_finite & is_gap_finite & are_sums_finite;
-    }
-    /// 𝒦 = s + max(q̂, 0)
-    CUBOME_INLINE Real kkt() const { return stationarity + max(q.gap, Real(scalar_of<Real>(0))); }
-};
-
-/// The refined values: f and q̂ after R more descent steps.
-template <class Real>
-struct refinement {
-    Real outer_value;
-    value_gap_result<Real> q;
-};
-
-/// x is within a tolerance of a scale; one that is not set is no hurdle.
-template <class Real>
-CUBOME_INLINE mask_of<Real> meets(Real x, Real tolerance, Real scale) {
-    return (x <= tolerance * scale) | !(tolerance > Real(scalar_of<Real>(0)));
-}
-
-/// Where each problem of a pack stands: what the loop changes besides the arrays.
-template <class Real>
-struct solve_progress {
-    mask_of<Real> active;         ///< still iterating
-    mask_of<Real> start_failed;   ///< v or θ was not finite as given
-    mask_of<Real> update_failed;  ///< an update would not have been finite
-    mask_of<Real> cancelled;
-    mask_of<Real> no_curvature;
-    Real last_multiplier;  ///< λ_{k−1}
-    Real best_kkt;         ///< +Inf before the first
-    Real first_stationarity;
-    step_memory<Real> steps;
-};
-
 /// @tparam Parameters problem_parameters of what converts to a Real
 template <class G, class Problem, solve_text Text, class Parameters = problem_parameters<typename G::real>>
-class bome_solver {
+class bome_solver : public decisions<typename G::real, Text, Parameters> {
     using real = typename G::real;
+    using rules = decisions<real, Text, Parameters>;
     using scalar = scalar_of<real>;
     using mask = mask_of<real>;
     using outer_extent = typename Problem::outer_extent_type;
@@ -170,21 +121,17 @@ public:
     };
 
     CUBOME_INLINE bome_solver(const G& g, Problem& problem, memory& w, const Parameters& p, const batch_options& o)
-        : g_(g), problem_(problem), w_(w), p_(p), o_(o) {
+        : rules(p, o), g_(g), problem_(problem), w_(w) {
         if constexpr (is_full) {
             w_.has_box = o.has_box;
             w_.pins = o.has_box && o.box == box_rule::free_set;
             w_.has_inner_momentum = o.has_inner_momentum;
         }
-        descent_step_size_ = real(p.descent_step_size);
-        eta_ = real(p.eta);
     }
 
-    /// Whether the steps are step_rule::automatic's.
-    CUBOME_INLINE bool is_automatic() const {
-        if constexpr (is_full) return o_.steps == step_rule::automatic;
-        return Text == solve_text::plain_automatic;
-    }
+    using rules::is_automatic;
+
+    CUBOME_INLINE index outer_dim() const { return w_.outer_dim; }
 
     /// Evaluates the iterate as far as an update needs it; changes v, θ and their momenta in nothing. What it changes
     /// of `progress` it would find again: steps that are measured here, and λ_{−1}, which is the η in use.
@@ -215,14 +162,7 @@ public:
                 else
                     measure_out_of_line(progress.steps, due, fresh);
             }
-            if (is_automatic()) {
-                const real none(scalar(0));
-                progress.no_curvature =
-                    progress.no_curvature |
-                    (fresh & ((progress.steps.inner_curvature == none) | (progress.steps.outer_curvature == none)));
-                choose_steps(progress.steps);
-                progress.last_multiplier = select(fresh, eta_, progress.last_multiplier);
-            }
+            if (is_automatic()) use_measured(progress, fresh);
         }
         descent_step<is_full>(g_, w_, w_.inner_gap_gradient, descent_step_size_, real(p_.inner_momentum));
         descend(o_.inner_steps - 1);
@@ -230,7 +170,7 @@ public:
 
         e.sums = sum_gradients<is_full>(g_, w_, progress.last_multiplier);
         e.multiplier = multiplier(o_.barrier, eta_, e.q.gap, e.sums.alignment, e.sums.gap_norm, real(p_.epsilon));
-        e.is_rejected = is_rejected(e, progress);
+        e.is_rejected = is_rejected(e, progress, needs_promise() ? promised_decrease() : real(scalar(0)));
         e.is_moderate = g_.all_of(w_.inner_dim, [&](auto i) { return is_moderate(real(w_.descent[i])); }) &
                         is_moderate(e.outer_value) & is_moderate(e.q.gap) & is_moderate(e.q.magnitude) &
                         e.sums.are_moderate() & !progress.no_curvature;
@@ -244,74 +184,6 @@ public:
             complete_here(e);
         else
             complete_out_of_line(e);
-    }
-
-    /// Whether the descent has left the numbers from an iterate where all is finite.
-    CUBOME_INLINE mask is_lost(const evaluation<real>& e) const {
-        if (!is_automatic()) return mask(false);
-        return isfinite(e.outer_value) & isfinite(e.sums.value_norm) & isfinite(e.sums.inner_gap_norm) &
-               (descent_step_size_ > real(scalar(0))) & !(isfinite(e.q.gap) & isfinite(e.q.magnitude));
-    }
-
-    /// Whether a tolerance is set: where none is, nothing converges.
-    CUBOME_INLINE mask has_tolerance() const {
-        const real zero(scalar(0));
-        const mask result = (real(p_.tol_stationarity) > zero) | (real(p_.tol_gap) > zero);
-        if constexpr (is_full) {
-            if (o_.has_relative_tolerance)
-                return result | (real(p_.rel_tol_stationarity) > zero) | (real(p_.rel_tol_gap) > zero);
-        }
-        return result;
-    }
-
-    /// Whether every tolerance that is set is met, and at least one is.
-    CUBOME_INLINE mask has_converged(const evaluation<real>& e, const solve_progress<real>& progress) const {
-        const real one(scalar(1));
-        mask result = has_tolerance() & meets(e.stationarity, real(p_.tol_stationarity), one) &
-                      meets(e.q.gap, real(p_.tol_gap), one) & !is_ascent(e.q) & !e.is_rejected & e.is_finite();
-        if constexpr (is_full) {
-            if (o_.has_relative_tolerance)
-                result = result & meets(e.stationarity, real(p_.rel_tol_stationarity), progress.first_stationarity) &
-                         meets(e.q.gap, real(p_.rel_tol_gap), abs(e.outer_value));
-        }
-        return result;
-    }
-
-    /// Whether the refined gap meets the tolerances that there are for the gap.
-    CUBOME_INLINE mask meets_gap(const refinement<real>& refined) const {
-        const real zero(scalar(0)), one(scalar(1));
-        mask is_any = real(p_.tol_gap) > zero;
-        mask result = meets(refined.q.gap, real(p_.tol_gap), one);
-        if constexpr (is_full) {
-            if (o_.has_relative_tolerance) {
-                is_any = is_any | (real(p_.rel_tol_gap) > zero);
-                result = result & meets(refined.q.gap, real(p_.rel_tol_gap), abs(refined.outer_value));
-            }
-        }
-        return result & !(is_any & is_ascent(refined.q));
-    }
-
-    /// The steps of one update.
-    struct step_sizes {
-        real outer, inner;  ///< ξ_v, ξ_θ
-        real travelled;     ///< Σ ‖d_v‖² with this update
-    };
-
-    /// @param number k + 1, for schedules
-    CUBOME_INLINE step_sizes steps_of(const evaluation<real>& e, const step_memory<real>& m, real number) const {
-        step_sizes result{real(p_.outer_step_size), real(p_.inner_step_size), m.travelled};
-        if (is_automatic()) {
-            result.travelled = m.travelled + outer_direction_norm(e.sums, e.multiplier);
-            const real reach = (real(scalar(1)) - real(p_.outer_momentum)) * sqrt(real(scalar(index(w_.outer_dim))));
-            result.outer = reach * inverse_or_zero(sqrt(result.travelled));
-            result.inner = inverse_or_zero(fma(e.multiplier, m.inner_curvature, m.outer_curvature));
-        } else if (o_.has_schedule) {
-            // ξ (k + 1)^(−p); exp(−0) is exactly 1
-            const real log_number = log(number);
-            result.outer = result.outer * exp(-(real(p_.outer_schedule) * log_number));
-            result.inner = result.inner * exp(-(real(p_.inner_schedule) * log_number));
-        }
-        return result;
     }
 
     /// Makes the outer update of the active lanes from the gradients that `evaluate` left. A lane whose direction or
@@ -469,9 +341,6 @@ private:
             return acc;
         });
         const real length = sqrt(squares[0]);
-        const auto merged = [&](real found, real known) {
-            return select(fresh, found, max(found, real(scalar(curvature_decay)) * known));
-        };
         scalar unknown(1);
         CUBOME_NO_UNROLL
         for (int rounds = any(fresh) ? first_rounds : 1; rounds > 0; --rounds) {
@@ -480,12 +349,12 @@ private:
             const real of_g = probe(lanes, w_.inner_probe, w_.inner_gap_gradient, squares[1],
                                     probe_distance(length, sqrt(squares[1]), m.inner_curvature, real(unknown)), is_last,
                                     [&] { inner_gradient(w_.gradient); });
-            m.inner_curvature = select(lanes, merged(of_g, m.inner_curvature), m.inner_curvature);
+            m.inner_curvature = select(lanes, merged_curvature(fresh, of_g, m.inner_curvature), m.inner_curvature);
             // ∇_v q̂ is still to come: its place is free.
             const real of_f = probe(lanes, w_.outer_probe, w_.inner_value_gradient, squares[2],
                                     probe_distance(length, sqrt(squares[2]), m.outer_curvature, real(unknown)), is_last,
                                     [&] { outer_gradient(w_.outer_gap_gradient, w_.gradient); });
-            m.outer_curvature = select(lanes, merged(of_f, m.outer_curvature), m.outer_curvature);
+            m.outer_curvature = select(lanes, merged_curvature(fresh, of_f, m.outer_curvature), m.outer_curvature);
             unknown *= scalar(probe_growth);
         }
         m.is_measured = m.is_measured | due;
@@ -509,10 +378,8 @@ private:
             real moved = fma(distance, direction, start);
             if constexpr (is_full) {
                 if (o_.has_box) {
-                    // Inwards where the bound is in the way.
-                    const real lower(w_.inner_lower[i]), upper(w_.inner_upper[i]);
-                    const mask is_inside = (moved >= lower) & (moved <= upper);
-                    moved = project(select(is_inside, moved, fma(-distance, direction, start)), lower, upper);
+                    moved = moved_inside(moved, fma(-distance, direction, start), real(w_.inner_lower[i]),
+                                         real(w_.inner_upper[i]));
                 }
             }
             w_.descent[i] = moved;
@@ -525,25 +392,14 @@ private:
             acc[1] = fma(way, way, acc[1]);
             return acc;
         });
-        constexpr scalar rounding = scalar(4) * machine_epsilon<scalar>;
-        const real least = is_last ? real(rounding * rounding) * base_square : real(scalar(0));
-        const real curvature = sqrt(squares[0] / squares[1]);
-        const mask is_found = (squares[0] > least) & isfinite(curvature);
-        const real scale = inverse_or_zero(sqrt(squares[0]));
-        g_.for_each(w_.inner_dim, [&](auto i) { x[i] = select(lanes & is_found, change(i) * scale, real(x[i])); });
-        return select(is_found, curvature, real(scalar(0)));
+        const probe_finding<real> found = probe_result(squares[0], squares[1], base_square, is_last);
+        g_.for_each(w_.inner_dim,
+                    [&](auto i) { x[i] = select(lanes & found.is_found, change(i) * found.scale, real(x[i])); });
+        return found.curvature;
     }
 
-    /// α and the η in use.
-    CUBOME_INLINE void choose_steps(const step_memory<real>& m) {
-        descent_step_size_ = inverse_or_zero(m.inner_curvature);
-        eta_ = real(p_.eta) * m.outer_curvature;
-        if (o_.barrier == barrier_form::gradient_norm) eta_ = eta_ * descent_step_size_;
-    }
-
-    /// What the first step w = θ_k − θ⁽¹⁾, as it was rounded, decreases g by at least where L ≤ 1/α: ⟨∇_θ q̂, w⟩ −
-    /// ‖w‖²/(2α), less a little.
-    CUBOME_INLINE real first_decrease() const {
+    /// What the first step promises, as it was rounded.
+    CUBOME_INLINE real promised_decrease() const {
         const auto s = g_.template sum<2>(w_.inner_dim, [&](auto i, sums<real, 2> acc) {
             const real start(w_.inner[i]), gradient(w_.inner_gap_gradient[i]);
             real next = fma(-descent_step_size_, gradient, start);
@@ -555,21 +411,7 @@ private:
             acc[1] = fma(way, way, acc[1]);
             return acc;
         });
-        return fma(-real(scalar(curvature_share)) * inverse_or_zero(descent_step_size_), s[1], s[0]);
-    }
-
-    /// Whether q̂ is, beyond rounding, less than what steps of α ≤ 1/L decrease g by.
-    CUBOME_INLINE mask is_rejected(const evaluation<real>& e, const solve_progress<real>& progress) const {
-        if (!is_automatic()) return mask(false);
-        real promise(scalar(0));
-        if constexpr (is_full) {
-            // Momentum promises less: that g does not increase.
-            if (!o_.has_inner_momentum) promise = first_decrease();
-        } else {
-            promise = first_decrease();
-        }
-        const real rounding = real(gap_rounding<scalar>) * e.q.magnitude;
-        return (e.q.gap < promise - rounding) | is_lost(e) | progress.no_curvature;
+        return first_decrease(descent_step_size_, s[0], s[1]);
     }
 
     // The problem's four functions. Small ones are inlined wherever they are called, which keeps their arrays in
@@ -629,12 +471,12 @@ private:
         for (; steps > 0; --steps) step();
     }
 
+    using rules::descent_step_size_, rules::eta_, rules::is_rejected, rules::needs_promise, rules::o_, rules::p_,
+        rules::use_measured;
+
     const G& g_;
     Problem& problem_;
     memory& w_;
-    const Parameters& p_;
-    const batch_options& o_;
-    real descent_step_size_, eta_;  ///< α and η of this iteration
 };
 
 /// Lets `host` keep what it wants of an evaluation after `step` updates: a row of the trace, the best iterate.
@@ -694,25 +536,12 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, s
         return e;
     };
     do {
-        // Whose curvature is measured, and whose from nothing.
         mask fresh(false), due(false), begins(false);
         if constexpr (has_rule) {
-            fresh = begins = host.is_fresh(step);
-            due = fresh | host.is_due(step);
-            // With fixed steps it is but reported, as the solve found it.
-            if (!solver.is_automatic()) {
-                due = begins = mask(o.wants_curvature && step == 0);
-            } else {
-                // A state of fixed steps knows no curvature.
-                const Real zero(scalar_of<Real>(0));
-                const step_memory<Real>& m = progress.steps;
-                begins = begins | !((m.inner_curvature > zero) & (m.outer_curvature > zero));
-                due = due | begins;
-            }
-            // What has stopped keeps its memory.
-            const mask goes = progress.active & !progress.start_failed;
-            due = due & goes;
-            begins = begins & goes;
+            fresh = host.is_fresh(step);
+            const auto measured = solver.measured_at(progress, fresh, host.is_due(step), step == 0);
+            due = measured.due;
+            begins = measured.begins;
         }
         e = solver.evaluate(progress, due, begins);
         mask goes_on = progress.active;
@@ -731,7 +560,8 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, s
         }
 
         const auto steps = solver.steps_of(
-            e, progress.steps, o.has_schedule ? Real(host.iteration_number(step)) : Real(scalar_of<Real>(1)));
+            e, progress.steps, o.has_schedule ? Real(host.iteration_number(step)) : Real(scalar_of<Real>(1)),
+            scalar_of<Real>(solver.outer_dim()));
         const mask tried = goes_on & !e.is_rejected;
         mask moved = solver.update(e.multiplier, steps.outer, steps.inner, tried);
         mask stays = moved;
@@ -750,16 +580,8 @@ CUBOME_INLINE evaluation<Real> iterate(Solver& solver, const batch_options& o, s
         }
         stays = after_any(stays);
         if constexpr (!has_rule) moved = stays;
-        progress.update_failed = progress.update_failed | (goes_on & !stays);
-        progress.last_multiplier = select(moved, e.multiplier, progress.last_multiplier);
-        if constexpr (has_rule) {
-            step_memory<Real>& m = progress.steps;
-            m.travelled = select(moved, steps.travelled, m.travelled);
-            const mask rejected = goes_on & e.is_rejected;
-            m.inner_curvature = select(rejected, m.inner_curvature + m.inner_curvature, m.inner_curvature);
-            solver.stop_descent(rejected);
-            m.is_measured = m.is_measured & !stays;
-        }
+        solver.settle(progress, e, steps, goes_on, moved, stays);
+        if constexpr (has_rule) solver.stop_descent(goes_on & e.is_rejected);
         const mask frozen = progress.active & !stays;
         if (any(frozen)) host.stopped(frozen, step);
         progress.active = stays;

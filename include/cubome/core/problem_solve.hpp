@@ -455,12 +455,7 @@ private:
             if (batch.report_quantity != nullptr) batch.report_quantity[i] = what;
             if (batch.report_iterations != nullptr) batch.report_iterations[i] = host.iteration(l);
             if (batch.report_outcome == nullptr) return;
-            batch.report_outcome[i] = what != quantity::none ? outcome::non_finite
-                                      : is_flat[l]           ? outcome::no_curvature
-                                      : is_cancelled[l]      ? outcome::cancelled
-                                      : is_converged[l]      ? outcome::converged
-                                      : ascends[l]           ? outcome::descent_diverged
-                                                             : outcome::step_limit;
+            batch.report_outcome[i] = ending(what, is_flat[l], is_cancelled[l], is_converged[l], ascends[l]);
         });
     }
 
@@ -475,13 +470,7 @@ private:
               update(progress.update_failed) {}
 
         CUBOME_INLINE quantity first(index l) const {
-            return start[l]         ? quantity::start
-                   : descent[l]     ? quantity::descent
-                   : outer_value[l] ? quantity::outer_value
-                   : gap[l]         ? quantity::gap
-                   : sums[l]        ? quantity::sums
-                   : update[l]      ? quantity::update
-                                    : quantity::none;
+            return first_failure(start[l], descent[l], outer_value[l], gap[l], sums[l], update[l]);
         }
 
         mask_lanes_of<real> start, descent, outer_value, gap, sums, update;

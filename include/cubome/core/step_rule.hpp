@@ -78,6 +78,47 @@ CUBOME_INLINE Real inverse_or_zero(Real x) {
     return select(x == zero, zero, Real(scalar_of<Real>(1)) / x);
 }
 
+/// Where a probe takes a coordinate of the box: the other way where the bound is in it.
+///
+/// @param moved, reflected the coordinate after the way along the probe, and after the opposite one
+template <class Real>
+CUBOME_INLINE Real moved_inside(Real moved, Real reflected, Real lower, Real upper) {
+    const mask_of<Real> is_inside = (moved >= lower) & (moved <= upper);
+    return project(select(is_inside, moved, reflected), lower, upper);
+}
+
+/// What a round of power iteration has found.
+template <class Real>
+struct probe_finding {
+    Real curvature;  ///< 0: none
+    Real scale;      ///< makes the next probe of the change of the gradient
+    mask_of<Real> is_found;
+};
+
+/// @param change, way squared norms: of the change of the gradient, of the way on which it happened
+/// @param base        that of the gradient: in the last round, a change that may be its rounding is none
+template <class Real>
+CUBOME_INLINE probe_finding<Real> probe_result(Real change, Real way, Real base, bool is_last) {
+    using scalar = scalar_of<Real>;
+    constexpr scalar rounding = scalar(4) * machine_epsilon<scalar>;
+    const Real least = is_last ? Real(rounding * rounding) * base : Real(scalar(0));
+    const Real curvature = sqrt(change / way);
+    const mask_of<Real> is_found = (change > least) & isfinite(curvature);
+    return {select(is_found, curvature, Real(scalar(0))), inverse_or_zero(sqrt(change)), is_found};
+}
+
+/// L̂ after a measurement: what it found, or what was known, less a little.
+template <class Real>
+CUBOME_INLINE Real merged_curvature(mask_of<Real> is_from_nothing, Real found, Real known) {
+    return select(is_from_nothing, found, max(found, Real(scalar_of<Real>(curvature_decay)) * known));
+}
+
+/// What a first step w = θ_k − θ⁽¹⁾ decreases g by at least where L ≤ 1/α: ⟨∇_θ q̂, w⟩ − ‖w‖²/(2α), less a little.
+template <class Real>
+CUBOME_INLINE Real first_decrease(Real descent_step_size, Real alignment, Real square) {
+    return fma(-Real(scalar_of<Real>(curvature_share)) * inverse_or_zero(descent_step_size), square, alignment);
+}
+
 /// ‖d_v‖² = ‖∇_v f + λ∇_v q̂‖², of sums.
 template <class Real>
 CUBOME_INLINE Real outer_direction_norm(const gradient_sums<Real>& s, Real lambda) {

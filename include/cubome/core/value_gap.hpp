@@ -54,8 +54,8 @@ CUBOME_INLINE mask_of<Real> is_free(Real x, Real lower, Real upper, Real value_g
 }
 
 /// ⟨∇f, ∇q̂⟩, ‖∇q̂‖² and ‖∇f‖² of one more coordinate, at acc[At], acc[At + 1] and acc[At + 2].
-template <int At, class Real>
-CUBOME_INLINE sums<Real, 6> add_coordinate(sums<Real, 6> acc, Real value_gradient, Real gap_gradient) {
+template <int At, class Real, int K>
+CUBOME_INLINE sums<Real, K> add_coordinate(sums<Real, K> acc, Real value_gradient, Real gap_gradient) {
     acc[At] = fma(value_gradient, gap_gradient, acc[At]);
     acc[At + 1] = fma(gap_gradient, gap_gradient, acc[At + 1]);
     acc[At + 2] = fma(value_gradient, value_gradient, acc[At + 2]);
