@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <limits>
+#include <type_traits>
 
 #include "cubome/problem_runner.hpp"
 
@@ -89,6 +92,20 @@ void visit_arrays(batch_arguments<Real>& b, const problem_layout& layout, Visit&
     result("report.trace_stationarity", b.trace_stationarity, b.trace_rows);
     result("report.trace_multiplier", b.trace_multiplier, b.trace_rows);
     result("report.trace_held_out", b.trace_held_out, b.trace_rows);
+}
+
+/// Every report field starts as what cannot pass for a result: not_run, none, −1, NaN.
+template <class Real>
+void clear_report(batch_arguments<Real> batch, const problem_layout& layout, std::int64_t num_problems) {
+    visit_arrays(batch, layout, [&]<class T>(const char*, T*& data, std::int64_t each, bool, array_role role) {
+        if constexpr (!std::is_const_v<T>) {
+            if (role != array_role::result) return;
+            T unset{};
+            if constexpr (std::is_floating_point_v<T>) unset = std::numeric_limits<T>::quiet_NaN();
+            if constexpr (std::is_integral_v<T>) unset = -1;
+            std::fill_n(data, num_problems * each, unset);
+        }
+    });
 }
 
 }  // namespace cubome::detail

@@ -14,80 +14,12 @@
 #include "cubome/error.hpp"
 #include "host/cpu_backend.hpp"
 #include "host/cuda_backend.hpp"
+#include "host/execution.hpp"
 #include "host/validate.hpp"
+#include "host/workspace.hpp"
 
 namespace cubome {
 namespace {
-
-constexpr std::size_t alignment = 64;
-
-/// The value of an environment variable among those of an enum; `automatic` where it is not set.
-template <class Enum, std::size_t N>
-Enum from_environment(const char* variable, const std::pair<const char*, Enum> (&values)[N]) {
-    const char* text = std::getenv(variable);
-    if (text == nullptr || *text == '\0') return Enum::automatic;
-    std::string names;
-    for (const auto& [name, value] : values) {
-        if (name == std::string(text)) return value;
-        names += (names.empty() ? "" : ", ") + std::string(name);
-    }
-    throw invalid_argument("solve", variable, "is '" + std::string(text) + "'", "one of " + names);
-}
-
-backend choose_backend(backend wanted) {
-    if (wanted > backend::cuda)
-        throw invalid_argument("solve", "execution.where", "is " + std::to_string(static_cast<int>(wanted)),
-                               "a value of backend");
-    if (wanted == backend::automatic) {
-        wanted = from_environment<backend>(
-            "CUBOME_BACKEND", {{"automatic", backend::automatic}, {"cpu", backend::cpu}, {"cuda", backend::cuda}});
-    }
-    return wanted;
-}
-
-/// The instruction set that runs: what was asked for, else the widest that both the CPU and the build have.
-template <class Real>
-instruction_set choose_instructions(const problem_runner<Real>& runner, instruction_set wanted) {
-    const auto is_compiled = [&](instruction_set which) { return runner.cpu[static_cast<int>(which)] != nullptr; };
-    if (wanted > instruction_set::avx512)
-        throw invalid_argument("solve", "execution.instructions", "is " + std::to_string(static_cast<int>(wanted)),
-                               "a value of instruction_set");
-    if (wanted == instruction_set::automatic) {
-        // A user's own problem runs as they compiled it.
-        if (is_compiled(instruction_set::automatic)) return instruction_set::automatic;
-        wanted = from_environment<instruction_set>("CUBOME_INSTRUCTION_SET", {{"automatic", instruction_set::automatic},
-                                                                              {"baseline", instruction_set::baseline},
-                                                                              {"avx2", instruction_set::avx2},
-                                                                              {"avx512", instruction_set::avx512}});
-    }
-    if (wanted == instruction_set::automatic) {
-        for (const auto which : {instruction_set::avx512, instruction_set::avx2})
-            if (is_compiled(which) && detail::cpu_has(which)) return which;
-        wanted = instruction_set::baseline;
-    }
-    const std::string name = to_string(wanted);
-    if (!is_compiled(wanted))
-        throw not_compiled("solve: '" + std::string(runner.name) + "' is not compiled for the instruction set '" +
-                           name + "'");
-    if (!detail::cpu_has(wanted))
-        throw backend_unavailable("solve: this CPU does not have the instruction set '" + name + "'");
-    return wanted;
-}
-
-/// Memory that is given back at the end of the scope.
-class aligned_memory {
-public:
-    explicit aligned_memory(std::size_t bytes)
-        : data_(bytes == 0 ? nullptr : ::operator new(bytes, std::align_val_t(alignment))) {}
-    aligned_memory(const aligned_memory&) = delete;
-    aligned_memory& operator=(const aligned_memory&) = delete;
-    ~aligned_memory() { ::operator delete(data_, std::align_val_t(alignment)); }
-
-    void* data() const noexcept { return data_; }
-
-private:
-    void* data_;
-};
 
 /// Whether a family has a half for the CPU, of whatever instruction set.
 template <class Real>
@@ -95,19 +27,11 @@ bool has_cpu_half(const problem_runner<Real>& runner) {
     return std::any_of(std::begin(runner.cpu), std::end(runner.cpu), [](const auto* half) { return half != nullptr; });
 }
 
-/// Every report field starts as what cannot pass for a result: not_run, none, −1, NaN.
+/// The instruction set that runs a problem.
 template <class Real>
-void clear_report(batch_arguments<Real> batch, const problem_layout& layout, std::int64_t num_problems) {
-    detail::visit_arrays(batch, layout,
-                         [&]<class T>(const char*, T*& data, std::int64_t each, bool, detail::array_role role) {
-                             if constexpr (!std::is_const_v<T>) {
-                                 if (role != detail::array_role::result) return;
-                                 T unset{};
-                                 if constexpr (std::is_floating_point_v<T>) unset = std::numeric_limits<T>::quiet_NaN();
-                                 if constexpr (std::is_integral_v<T>) unset = -1;
-                                 std::fill_n(data, num_problems * each, unset);
-                             }
-                         });
+instruction_set choose_instructions(const problem_runner<Real>& runner, instruction_set wanted) {
+    return detail::choose_instructions(
+        runner.name, wanted, [&](instruction_set which) { return runner.cpu[static_cast<int>(which)] != nullptr; });
 }
 
 }  // namespace
@@ -116,16 +40,9 @@ template <class Real>
 struct solver<Real>::plan {
     plan(const cubome::problem<Real>& p, const cubome::settings<Real>& s, const execution& e)
         : problem(p), settings(s), cancel(e.cancel), progress(e.progress) {
-        const auto expect_at_least = [](const char* name, std::int64_t value, std::int64_t least) {
-            if (value < least)
-                throw invalid_argument("solve", name, "is " + std::to_string(value),
-                                       "at least " + std::to_string(least));
-        };
-        expect_at_least("execution.num_threads", e.num_threads, 0);
-        expect_at_least("execution.device", e.device, -1);
-        expect_at_least("execution.steps_per_launch", e.steps_per_launch, 0);
+        detail::check_execution(e);
         detail::validate(problem, settings);
-        const backend wanted = choose_backend(e.where);
+        const backend wanted = detail::choose_backend(e.where);
         if (wanted != backend::cpu) prepare_cuda(wanted, e);
         if (cuda == nullptr || (wanted == backend::automatic && has_cpu_half(problem.runner()))) prepare_cpu(e);
         if (cuda != nullptr)
@@ -161,8 +78,7 @@ struct solver<Real>::plan {
 
     void prepare_cpu(const execution& e) {
         cpu_info.instructions = choose_instructions(problem.runner(), e.instructions);
-        cpu_info.num_threads =
-            e.num_threads > 0 ? e.num_threads : std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+        cpu_info.num_threads = detail::choose_threads(e.num_threads);
         functions = problem.runner().cpu[static_cast<int>(cpu_info.instructions)];
         cpu_info.mapping = functions->plan(problem.dims(), solve_text::full).mapping;
         schedule(0, solve_text::full);  // refuses dimensions that are too large
@@ -195,17 +111,6 @@ struct solver<Real>::plan {
         return cuda->workspace_bytes({arguments, solve_text::full, num_problems, cancel, progress});
     }
 
-    /// @throws invalid_argument unless it is aligned and large enough
-    static void check_workspace(const detail::caller_workspace& own, std::size_t needed) {
-        if (reinterpret_cast<std::uintptr_t>(own.data) % alignment != 0)
-            throw invalid_argument("solve", "workspace", "is not aligned", "a multiple of 64");
-        if (own.bytes < needed)
-            throw invalid_argument("solve", "workspace", "has " + std::to_string(own.bytes) + " bytes",
-                                   "at least " + std::to_string(needed));
-        if (own.data == nullptr && needed > 0)
-            throw invalid_argument("solve", "workspace", "is null", "at least " + std::to_string(needed) + " bytes");
-    }
-
     /// @param own the caller's workspace; null: there is none
     run_info solve(const cubome::state<Real>& state, const cubome::report<Real>& report,
                    const detail::caller_workspace* own) {
@@ -222,10 +127,10 @@ struct solver<Real>::plan {
     run_info solve_on_cpu(batch_arguments<Real> batch, std::int64_t n, const detail::caller_workspace* own) {
         const solve_text text = text_of(batch.options);
         const auto cut = schedule(n, text);
-        if (own != nullptr) check_workspace(*own, cut.workspace_bytes);
-        const aligned_memory memory(own != nullptr ? 0 : cut.workspace_bytes);
+        if (own != nullptr) detail::check_workspace(*own, cut.workspace_bytes);
+        const detail::aligned_memory memory(own != nullptr ? 0 : cut.workspace_bytes);
         batch.cancel = cancel;
-        clear_report(batch, problem.layout(), n);
+        detail::clear_report(batch, problem.layout(), n);
         if (n > 0)
             detail::run_on_cpu(*functions, batch, text, n, cut, own != nullptr ? own->data : memory.data(), progress);
         run_info result = cpu_info;
@@ -234,7 +139,7 @@ struct solver<Real>::plan {
     }
 
     run_info solve_on_cuda(const batch_arguments<Real>& batch, std::int64_t n, const detail::caller_workspace* own) {
-        if (own != nullptr) check_workspace(*own, workspace_bytes(n));
+        if (own != nullptr) detail::check_workspace(*own, workspace_bytes(n));
         if (n > 0)
             cuda->solve({batch, text_of(batch.options), n, cancel, progress}, own != nullptr ? own->data : nullptr);
         return info;
@@ -248,7 +153,7 @@ struct solver<Real>::plan {
         const auto validate = [&] {
             try {
                 auto result = detail::validate_batch(problem, settings, state, report, own);
-                check_workspace(own, workspace_bytes(n));
+                detail::check_workspace(own, workspace_bytes(n));
                 return result;
             } catch (const invalid_argument& e) {
                 throw invalid_argument("enqueue", e.argument(), e.found(), e.expected());
