@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/cubome)
 
-install(TARGETS cubome EXPORT cubome_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+install(TARGETS cubome cubome_staged EXPORT cubome_targets ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
 install(DIRECTORY include/cubome DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
 install(EXPORT cubome_targets NAMESPACE cubome:: FILE cubome-targets.cmake DESTINATION ${package_dir})
 

@@ -4,5 +4,5 @@
 option(CUBOME_TIDY "Run clang-tidy while the library is compiled" OFF)
 if(CUBOME_TIDY)
     find_program(CUBOME_CLANG_TIDY NAMES clang-tidy-14 clang-tidy REQUIRED)
-    set_target_properties(cubome PROPERTIES CXX_CLANG_TIDY "${CUBOME_CLANG_TIDY};--quiet")
+    set_target_properties(cubome cubome_staged PROPERTIES CXX_CLANG_TIDY "${CUBOME_CLANG_TIDY};--quiet")
 endif()

@@ -826,4 +826,31 @@ inline batch random_batch(generator& random, const shape& shape, std::int64_t nu
     return result;
 }
 
+using indices = std::vector<std::int64_t>;
+
+/// The batch of these problems, in this order.
+inline batch pick(const batch& from, const indices& which) {
+    batch result = from;
+    result.num_problems = static_cast<std::int64_t>(which.size());
+    const auto gather = [&](std::vector<double>& to, const std::vector<double>& all) {
+        const auto size = static_cast<std::ptrdiff_t>(all.size()) / from.num_problems;
+        to.clear();
+        for (const std::int64_t i : which) to.insert(to.end(), all.begin() + i * size, all.begin() + (i + 1) * size);
+    };
+    for (std::size_t a = 0; a < from.arrays.size(); ++a) {
+        if (!from.arrays[a].is_shared) gather(result.arrays[a].values, from.arrays[a].values);
+    }
+    gather(result.outer, from.outer);
+    gather(result.inner, from.inner);
+    batch copy = from;
+    std::vector<const number*> numbers;
+    copy.settings.for_each_number([&](number& x) { numbers.push_back(&x); });
+    std::size_t k = 0;
+    result.settings.for_each_number([&](number& x) {
+        if (numbers[k]->size() > 1) gather(x, *numbers[k]);
+        ++k;
+    });
+    return result;
+}
+
 }  // namespace random_problems

@@ -41,36 +41,12 @@ using random_problems::variation;
 // Problems picked from a batch, and their results compared bit by bit
 // ---------------------------------------------------------------------------------------------------------------------
 
-using indices = std::vector<std::int64_t>;
+using random_problems::indices;
+using random_problems::pick;
 
 indices range_of(std::int64_t first, std::int64_t last) {
     indices result(static_cast<std::size_t>(last - first));
     std::iota(result.begin(), result.end(), first);
-    return result;
-}
-
-/// The batch of these problems, in this order.
-batch pick(const batch& from, const indices& which) {
-    batch result = from;
-    result.num_problems = static_cast<std::int64_t>(which.size());
-    const auto gather = [&](std::vector<double>& to, const std::vector<double>& all) {
-        const auto size = static_cast<std::ptrdiff_t>(all.size()) / from.num_problems;
-        to.clear();
-        for (const std::int64_t i : which) to.insert(to.end(), all.begin() + i * size, all.begin() + (i + 1) * size);
-    };
-    for (std::size_t a = 0; a < from.arrays.size(); ++a) {
-        if (!from.arrays[a].is_shared) gather(result.arrays[a].values, from.arrays[a].values);
-    }
-    gather(result.outer, from.outer);
-    gather(result.inner, from.inner);
-    batch copy = from;
-    std::vector<const random_problems::number*> numbers;
-    copy.settings.for_each_number([&](random_problems::number& x) { numbers.push_back(&x); });
-    std::size_t k = 0;
-    result.settings.for_each_number([&](random_problems::number& x) {
-        if (numbers[k]->size() > 1) gather(x, *numbers[k]);
-        ++k;
-    });
     return result;
 }
 

@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "cubome/batch_view.hpp"
+#include "cubome/report.hpp"
+#include "cubome/settings.hpp"
+
+/// The staged engine: problems too large for one group of lanes, and gradients that the caller computes. The problems
+/// of a batch advance together; an oracle computes the gradients of all of them at once, the solver does the rest, by
+/// the rules, settings, states and reports of `solver`. Link cubome::staged.
+namespace cubome {
+
+/// What an oracle is told besides its arrays.
+struct oracle_call {
+    std::int64_t num_problems = 0;
+    int num_threads = 1;  ///< threads that it may use
+    /// In `inner_gradient`: t of the descent's θ⁽ᵗ⁾; 0 is θ_k itself, as in the `gap_gradient` that follows. −1
+    /// elsewhere.
+    std::int64_t descent_step = -1;
+};
+
+/// The functions f and g of a batch of problems, and their gradients: what a caller brings to the staged engine.
+///
+/// Arrays are row-major: v and its gradients [num_problems, outer_dim], θ and its gradients [num_problems, inner_dim],
+/// values [num_problems]. Outputs are written whole. What is computed for a problem may depend on the problem alone, or
+/// the promises of isolation and repeatability are gone. Problems that have ended are still among them, with finite v
+/// and θ that no longer change; a start that is not finite is passed on as it is.
+///
+/// What a function throws ends the solve and is thrown by it: problems under way are reported as `cancelled`, with v
+/// and θ of their last update.
+template <class Real>
+class oracle {
+public:
+    virtual ~oracle() = default;
+
+    virtual std::int64_t outer_dim() const = 0;  ///< n_v ≥ 1
+    virtual std::int64_t inner_dim() const = 0;  ///< n_θ ≥ 1
+
+    /// Whether f and g have curvature in θ, without which step_rule::automatic finds no steps.
+    virtual bool has_curvature() const { return true; }
+
+    /// Whether there is a metric on held-out data.
+    virtual bool has_held_out() const { return false; }
+
+    /// What depends on v alone; every call that follows is for this v until the next one.
+    virtual void prepare(const oracle_call& call, const Real* outer);
+
+    /// ∇_θ g(v, θ).
+    virtual void inner_gradient(const oracle_call& call, const Real* outer, const Real* inner, Real* gradient) = 0;
+
+    /// q̂ = g(v, θ) − g(v, θ⁽ᵀ⁾), summed from the differences of its terms; the sum m of the absolute values that were
+    /// subtracted; ∇_v q̂ = ∇_v g(v, θ) − ∇_v g(v, θ⁽ᵀ⁾), in which terms of v alone cancel.
+    ///
+    /// @param descent θ⁽ᵀ⁾ [num_problems, inner_dim]
+    virtual void gap_gradient(const oracle_call& call, const Real* outer, const Real* inner, const Real* descent,
+                              Real* gap, Real* magnitude, Real* gradient) = 0;
+
+    /// f(v, θ), ∇_v f and ∇_θ f.
+    virtual void outer_gradient(const oracle_call& call, const Real* outer, const Real* inner, Real* value,
+                                Real* of_outer, Real* of_inner) = 0;
+
+    /// The metric on held-out data, where there is one.
+    virtual void held_out(const oracle_call& call, const Real* outer, const Real* inner, Real* value);
+};
+
+/// Bounds on v [outer_dim] and on θ and θ⁽ᵗ⁾ [inner_dim], per problem or shared; what is not given is no bound, neither
+/// is −∞ below or +∞ above.
+template <class Real>
+struct box {
+    batch_view<const Real> outer_lower, outer_upper, inner_lower, inner_upper;
+};
+
+/// The plan behind a staged solve. Used by one thread at a time; const queries from any.
+///
+/// The order of additions depends on the dimensions alone: a problem's bits are the same in every batch and on every
+/// number of threads, as far as the oracle's are.
+template <class Real>
+class staged_solver {
+public:
+    /// @param oracle must outlive the solver; its dimensions are asked for here
+    /// @throws invalid_argument, which names what is wrong; not_compiled: the staged engine of this build runs on the
+    ///         CPU alone; backend_unavailable
+    staged_solver(cubome::oracle<Real>& oracle, const cubome::settings<Real>& settings,
+                  const cubome::box<Real>& box = {}, const cubome::execution& execution = {});
+    staged_solver(staged_solver&&) noexcept;
+    staged_solver& operator=(staged_solver&&) noexcept;
+    ~staged_solver();
+
+    /// Bytes of workspace that a solve of so many problems takes at most; linear in num_problems and dimensions.
+    /// @throws invalid_argument if num_problems is negative, or more than memory can hold
+    std::size_t workspace_bytes(std::int64_t num_problems) const;
+
+    /// Solves the problems of `state`; K, T, tolerances, traces, restarts: all as `solver::solve`.
+    ///
+    /// @throws invalid_argument before anything is written; std::bad_alloc likewise; whatever the oracle throws, with
+    ///         state and report as `oracle` says
+    run_info solve(const state<Real>& state, const report<Real>& report);
+
+    /// The same in memory of the caller's.
+    /// @param workspace aligned to 64, `bytes` ≥ workspace_bytes(num_problems)
+    run_info solve(const state<Real>& state, const report<Real>& report, void* workspace, std::size_t bytes);
+
+    run_info info() const noexcept;
+
+private:
+    struct plan;
+    std::unique_ptr<plan> plan_;
+};
+
+}  // namespace cubome

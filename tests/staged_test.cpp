@@ -1,0 +1,485 @@
+// SPDX-License-Identifier: Apache-2.0
+
+// The staged engine against the fused one: the same problems, gradients by the same functions, and every output with
+// the same bits, as long as a vector is one chunk; stationarity is added up in another order.
+
+#include "cubome/staged.hpp"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdint>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "cubome/cubome.hpp"
+#include "cubome/problems/coreset.hpp"
+#include "cubome/problems/degenerate.hpp"
+#include "cubome/problems/linear_model.hpp"
+#include "cubome/problems/minimax.hpp"
+#include "cubome/problems/quadratic.hpp"
+#include "family_oracle.hpp"
+#include "library_outputs.hpp"
+#include "random_problems.hpp"
+#include "serial_lanes.hpp"
+
+namespace {
+
+using cubome::index;
+using library_outputs::differences;
+using random_problems::batch;
+using random_problems::generator;
+using random_problems::library_batch;
+using random_problems::variation;
+
+template <class Real>
+inline constexpr index lanes = static_cast<index>(64 / sizeof(Real));
+
+/// A family's fused half with the staged engine's lanes.
+template <class Real, class Family>
+struct fused_half {
+    template <class... Extents>
+    using half_of = serial_lanes::half<Real, lanes<Real>, Family, Extents...>;
+    using half = cubome::with_run_time_extents<Family, half_of>;
+
+    static const cubome::problem_runner<Real>& runner() {
+        static const auto result = half::describe();
+        return result;
+    }
+};
+
+template <class Real>
+cubome::box<Real> box_of(const cubome::problem<Real>& problem) {
+    cubome::box<Real> result;
+    const int first = problem.layout().num_arrays - 4;
+    cubome::batch_view<const Real>* const bounds[] = {&result.outer_lower, &result.outer_upper, &result.inner_lower,
+                                                      &result.inner_upper};
+    for (int i = 0; i < 4; ++i)
+        if (problem.is_bound(first + i)) *bounds[i] = problem.array(first + i);
+    return result;
+}
+
+cubome::execution on_cpu(int num_threads = 1) {
+    cubome::execution e;
+    e.where = cubome::backend::cpu;
+    e.instructions = cubome::instruction_set::baseline;
+    e.num_threads = num_threads;
+    return e;
+}
+
+/// A random batch, solved by both engines.
+template <class Real, class Family>
+struct both {
+    both(const batch& source, bool remembers)
+        : fused(source, remembers), staged(source, remembers), oracle(staged.problem, source.num_problems) {
+        fused.problem = serial_lanes::with_runner(fused.problem, fused_half<Real, Family>::runner());
+    }
+
+    void solve(int num_threads = 1) {
+        cubome::execution e = on_cpu();
+        e.instructions = cubome::instruction_set::automatic;
+        cubome::solve(fused.problem, fused.settings, fused.state(), fused.report(), e);
+        solve_staged(num_threads);
+    }
+    void solve_staged(int num_threads = 1) {
+        cubome::staged_solver<Real> solver(oracle, staged.settings, box_of(staged.problem), on_cpu(num_threads));
+        solver.solve(staged.state(), staged.report());
+    }
+
+    /// What is added up in another order is compared, then taken for equal.
+    void match_sums() {
+        constexpr double tolerance = sizeof(Real) == sizeof(float) ? 1e-4 : 1e-12;
+        const auto match = [&](std::vector<Real>& found, const std::vector<Real>& expected, const char* name) {
+            ASSERT_EQ(found.size(), expected.size());
+            for (std::size_t i = 0; i < found.size(); ++i) {
+                const double a = static_cast<double>(found[i]), b = static_cast<double>(expected[i]);
+                if (std::isfinite(a) && std::isfinite(b)) {
+                    EXPECT_LE(std::abs(a - b), tolerance * (std::abs(b) + 1e-3)) << name << " of " << i;
+                    found[i] = expected[i];
+                }
+            }
+        };
+        match(staged.stationarity, fused.stationarity, "stationarity");
+        match(staged.first_stationarity, fused.first_stationarity, "first_stationarity");
+        match(staged.trace_stationarity, fused.trace_stationarity, "trace_stationarity");
+        match(staged.best_kkt, fused.best_kkt, "best_kkt");
+    }
+
+    library_batch<Real> fused, staged;
+    family_oracle::oracle<Real, lanes<Real>, Family> oracle;
+};
+
+template <class Real, class Family>
+void expect_both_to_agree(const random_problems::shape& shape, std::uint64_t seed, std::int64_t num_problems) {
+    for (const variation kind :
+         {variation::plain, variation::momentum, variation::persistent_momentum, variation::free_set_box,
+          variation::clip_box, variation::value_gap, variation::schedules, variation::per_problem_settings,
+          variation::automatic, variation::everything, variation::everything_automatic}) {
+        for (const bool remembers : {false, true}) {
+            for (std::uint64_t round = 0; round < 3; ++round) {
+                SCOPED_TRACE(testing::Message() << "variation " << static_cast<int>(kind) << ", round " << round
+                                                << (remembers ? ", remembers" : ""));
+                generator random(seed + 100 * round + static_cast<std::uint64_t>(kind));
+                auto source = random_batch(random, shape, num_problems, kind, 0.5);
+                source.template round_to<Real>();
+                source.settings.outer_steps = 40;
+                source.settings.trace_interval = remembers ? 3 : 0;
+                source.settings.tol_stationarity.clear();
+                for (std::int64_t i = 0; i < num_problems; ++i)
+                    source.settings.tol_stationarity.push_back(
+                        random.coin(0.3) ? static_cast<float>(random.uniform(0, 2)) : 0);
+                if (num_problems > 2) source.inner[static_cast<std::size_t>(2 * shape.inner_dim())] = std::nan("");
+                both<Real, Family> found(source, remembers);
+
+                found.solve(static_cast<int>(1 + round));
+
+                found.match_sums();
+                EXPECT_EQ(differences(found.staged, found.fused), "");
+            }
+        }
+    }
+}
+
+template <class Real>
+class Staged : public testing::Test {};
+using precisions = testing::Types<float, double>;
+TYPED_TEST_SUITE(Staged, precisions);
+
+TYPED_TEST(Staged, AgreesWithTheFusedEngineOnQuadratics) {
+    expect_both_to_agree<TypeParam, cubome::problems::quadratic_family>(random_problems::quadratic(5, 7), 1, 7);
+    expect_both_to_agree<TypeParam, cubome::problems::quadratic_family>(random_problems::quadratic(33, 17), 2, 3);
+}
+TYPED_TEST(Staged, AgreesWithTheFusedEngineOnCoresets) {
+    expect_both_to_agree<TypeParam, cubome::problems::coreset_family>(random_problems::coreset(4, 2), 3, 7);
+}
+TYPED_TEST(Staged, AgreesWithTheFusedEngineOnTheDegenerateToy) {
+    expect_both_to_agree<TypeParam, cubome::problems::degenerate_family>(random_problems::degenerate(), 4, 7);
+}
+TYPED_TEST(Staged, AgreesWithTheFusedEngineOnMinimax) {
+    expect_both_to_agree<TypeParam, cubome::problems::minimax_family>(random_problems::minimax(), 5, 7);
+}
+TYPED_TEST(Staged, AgreesWithTheFusedEngineOnLinearModels) {
+    cubome::linear_model_options options;
+    options.weights = cubome::sample_weights::sigmoid;
+    options.regularizer = cubome::penalty::per_feature;
+    expect_both_to_agree<TypeParam, cubome::problems::linear_model_family>(
+        random_problems::linear_model(9, 6, 5, options), 6, 5);
+}
+
+// --- vectors of several chunks
+
+cubome::linear_model_options weighted() {
+    cubome::linear_model_options options;
+    options.weights = cubome::sample_weights::sigmoid;
+    options.regularizer = cubome::penalty::per_feature;
+    return options;
+}
+
+TEST(StagedChunks, AgreeWithTheFusedEngineAfterTwentyIterations) {
+    // Three chunks of weights and penalties; the sums of both engines differ in their order alone.
+    const auto shape = random_problems::linear_model(4200, 5, 4, weighted());
+    for (const variation kind : {variation::plain, variation::persistent_momentum, variation::free_set_box,
+                                 variation::value_gap, variation::automatic}) {
+        SCOPED_TRACE(static_cast<int>(kind));
+        generator random(70 + static_cast<std::uint64_t>(kind));
+        auto source = random_batch(random, shape, 2, kind, 0.5);
+        source.settings.outer_steps = 20;
+        both<double, cubome::problems::linear_model_family> found(source, false);
+        found.solve();
+        const auto expect_close = [](const std::vector<double>& a, const std::vector<double>& b, const char* name) {
+            ASSERT_EQ(a.size(), b.size());
+            double largest = 0;
+            for (const double x : b) largest = std::max(largest, std::abs(x));
+            for (std::size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(a[i] - b[i]), 1e-9 * largest) << name << i;
+        };
+        expect_close(found.staged.outer, found.fused.outer, "outer");
+        expect_close(found.staged.inner, found.fused.inner, "inner");
+        expect_close(found.staged.outer_value, found.fused.outer_value, "outer_value");
+        expect_close(found.staged.last_multiplier, found.fused.last_multiplier, "multiplier");
+        EXPECT_EQ(found.staged.outcome, found.fused.outcome);
+    }
+}
+
+TYPED_TEST(Staged, HasTheSameBitsOnAnyNumberOfThreads) {
+    // Enough chunks for several pieces.
+    using family = cubome::problems::linear_model_family;
+    const auto shape = random_problems::linear_model(9000, 3, 2, weighted());
+    generator random(80);
+    auto source = random_batch(random, shape, 9, variation::everything_automatic, 0.5);
+    source.settings.outer_steps = 5;
+    both<TypeParam, family> expected(source, true), found(source, true);
+    expected.solve_staged(1);
+    for (const int num_threads : {2, 3, 7}) {
+        both<TypeParam, family> again(source, true);
+        again.solve_staged(num_threads);
+        EXPECT_EQ(differences(again.staged, expected.staged), "") << num_threads;
+    }
+}
+
+// --- promises
+
+TYPED_TEST(Staged, AProblemHasItsBitsInEveryBatchAndPosition) {
+    using family = cubome::problems::quadratic_family;
+    for (const variation kind : {variation::everything, variation::everything_automatic}) {
+        generator random(90);
+        auto source = random_batch(random, random_problems::quadratic(6, 5), 7, kind, 0.5);
+        source.settings.outer_steps = 40;
+        both<TypeParam, family> whole(source, true);
+        whole.solve_staged();
+        for (const random_problems::indices& which :
+             {random_problems::indices{4}, {6, 5, 4, 3, 2, 1, 0}, {2, 2, 2}, {5, 0, 3}}) {
+            both<TypeParam, family> part(random_problems::pick(source, which), true);
+            part.solve_staged();
+            for (std::size_t i = 0; i < which.size(); ++i) {
+                const auto at = static_cast<std::int64_t>(i);
+                EXPECT_EQ(part.staged.outer_of(at), whole.staged.outer_of(which[i]));
+                EXPECT_EQ(part.staged.inner_of(at), whole.staged.inner_of(which[i]));
+                EXPECT_EQ(part.staged.outcome[i], whole.staged.outcome[static_cast<std::size_t>(which[i])]);
+                EXPECT_EQ(part.staged.refined_gap[i], whole.staged.refined_gap[static_cast<std::size_t>(which[i])]);
+                EXPECT_EQ(part.staged.best_kkt[i], whole.staged.best_kkt[static_cast<std::size_t>(which[i])]);
+            }
+        }
+    }
+}
+
+TYPED_TEST(Staged, AProblemThatDivergesChangesNoBitOfAnother) {
+    using family = cubome::problems::quadratic_family;
+    generator random(91);
+    auto source = random_batch(random, random_problems::quadratic(4, 5), 6, variation::momentum, 0);
+    source.settings.outer_steps = 60;
+    both<TypeParam, family> clean(source, true);
+    clean.solve_staged();
+    for (const double poison : {1e30, -1e300, static_cast<double>(std::nan("")), HUGE_VAL}) {
+        auto spoilt = source;
+        for (auto& a : spoilt.arrays)
+            if (a.name == "C") a.values[static_cast<std::size_t>(3 * a.size())] = poison;
+        both<TypeParam, family> found(spoilt, true);
+        found.solve_staged();
+        EXPECT_EQ(found.staged.outcome[3], cubome::outcome::non_finite);
+        for (const std::int64_t i : {0, 1, 2, 4, 5}) {
+            EXPECT_EQ(found.staged.outer_of(i), clean.staged.outer_of(i));
+            EXPECT_EQ(found.staged.inner_of(i), clean.staged.inner_of(i));
+        }
+        for (const double x : found.staged.outer_of(3)) EXPECT_TRUE(std::isfinite(x));
+    }
+}
+
+TYPED_TEST(Staged, ASolveInPartsHasTheBitsOfOne) {
+    using family = cubome::problems::quadratic_family;
+    for (const variation kind : {variation::everything, variation::everything_automatic}) {
+        generator random(92);
+        auto source = random_batch(random, random_problems::quadratic(6, 5), 7, kind, 0.5);
+        source.settings.outer_steps = 70;
+        both<TypeParam, family> whole(source, true), parts(source, true);
+        whole.solve_staged();
+        for (const std::int64_t steps : {1, 0, 31, 38}) {
+            parts.staged.settings.outer_steps = steps;
+            parts.solve_staged();
+        }
+        EXPECT_EQ(differences(parts.staged, whole.staged), "");
+    }
+}
+
+/// Fails at its k-th call, or asks at it that the solve be cancelled.
+template <class Real>
+class interrupting : public cubome::oracle<Real> {
+public:
+    interrupting(cubome::oracle<Real>& of, std::int64_t k, std::atomic<bool>* cancel)
+        : of_(of), k_(k), cancel_(cancel) {}
+
+    std::int64_t outer_dim() const override { return of_.outer_dim(); }
+    std::int64_t inner_dim() const override { return of_.inner_dim(); }
+    void prepare(const cubome::oracle_call& call, const Real* outer) override {
+        count();
+        of_.prepare(call, outer);
+    }
+    void inner_gradient(const cubome::oracle_call& call, const Real* outer, const Real* inner,
+                        Real* gradient) override {
+        count();
+        of_.inner_gradient(call, outer, inner, gradient);
+    }
+    void gap_gradient(const cubome::oracle_call& call, const Real* outer, const Real* inner, const Real* descent,
+                      Real* gap, Real* magnitude, Real* gradient) override {
+        count();
+        of_.gap_gradient(call, outer, inner, descent, gap, magnitude, gradient);
+    }
+    void outer_gradient(const cubome::oracle_call& call, const Real* outer, const Real* inner, Real* value,
+                        Real* of_outer, Real* of_inner) override {
+        count();
+        of_.outer_gradient(call, outer, inner, value, of_outer, of_inner);
+    }
+    bool has_happened() const { return num_calls_ >= k_; }
+
+private:
+    void count() {
+        if (++num_calls_ != k_) return;
+        if (cancel_ == nullptr) throw std::runtime_error("spoilt");
+        *cancel_ = true;
+    }
+
+    cubome::oracle<Real>& of_;
+    std::int64_t k_, num_calls_ = 0;
+    std::atomic<bool>* cancel_;
+};
+
+TYPED_TEST(Staged, WhereAnOracleFailsOrCancelsTheSolveCanBeGoneOnWith) {
+    using family = cubome::problems::quadratic_family;
+    generator random(93);
+    auto source = random_batch(random, random_problems::quadratic(6, 5), 4, variation::everything, 0.5);
+    source.settings.outer_steps = 6;
+    source.settings.refine_steps = 2;
+    both<TypeParam, family> whole(source, true);
+    whole.solve_staged();
+    for (const bool cancels : {false, true}) {
+        bool has_happened = true;
+        for (std::int64_t k = 1; has_happened; ++k) {
+            SCOPED_TRACE(testing::Message() << (cancels ? "cancelled at call " : "failed at call ") << k);
+            both<TypeParam, family> found(source, true);
+            std::atomic<bool> cancel{false};
+            interrupting<TypeParam> oracle(found.oracle, k, cancels ? &cancel : nullptr);
+            cubome::execution e = on_cpu(2);
+            std::atomic<std::int64_t> progress{0};
+            e.progress = &progress;
+            if (cancels) e.cancel = &cancel;
+            cubome::staged_solver<TypeParam> solver(oracle, found.staged.settings, box_of(found.staged.problem), e);
+            std::string message;
+            try {
+                solver.solve(found.staged.state(), found.staged.report());
+            } catch (const std::runtime_error& error) {
+                message = error.what();
+            }
+            has_happened = oracle.has_happened();
+            EXPECT_EQ(message, has_happened && !cancels ? "spoilt" : "");
+            for (std::size_t i = 0; i < 4; ++i) {
+                EXPECT_NE(found.staged.outcome[i], cubome::outcome::not_run);
+                if (found.staged.iterations[i] < whole.staged.iterations[i]) {
+                    EXPECT_EQ(found.staged.outcome[i], cubome::outcome::cancelled);
+                }
+            }
+            // What is left to do, problem by problem the same number of steps.
+            std::int64_t made = 6;
+            for (std::size_t i = 0; i < 4; ++i)
+                if (found.staged.outcome[i] == cubome::outcome::cancelled) made = found.staged.iteration[i];
+            found.staged.settings.outer_steps = 6 - made;
+            found.solve_staged();
+            EXPECT_EQ(differences(found.staged, whole.staged), "");
+        }
+    }
+}
+
+TYPED_TEST(Staged, CountsTheProblemsThatAreDone) {
+    using family = cubome::problems::quadratic_family;
+    generator random(94);
+    auto source = random_batch(random, random_problems::quadratic(3, 3), 5, variation::plain, 0);
+    both<TypeParam, family> found(source, false);
+    std::atomic<std::int64_t> progress{0};
+    cubome::execution e = on_cpu();
+    e.progress = &progress;
+    cubome::staged_solver<TypeParam>(found.oracle, found.staged.settings, {}, e)
+        .solve(found.staged.state(), found.staged.report());
+    EXPECT_EQ(progress, 5);
+}
+
+TYPED_TEST(Staged, WorksInTheCallersMemory) {
+    using family = cubome::problems::quadratic_family;
+    generator random(95);
+    auto source = random_batch(random, random_problems::quadratic(6, 5), 4, variation::everything_automatic, 0.5);
+    both<TypeParam, family> expected(source, true), found(source, true);
+    expected.solve_staged();
+    cubome::staged_solver<TypeParam> solver(found.oracle, found.staged.settings, box_of(found.staged.problem),
+                                            on_cpu());
+    const std::size_t bytes = solver.workspace_bytes(4);
+    std::vector<unsigned char> memory(bytes + 128, 0xa5);
+    unsigned char* const aligned = memory.data() + 64 - reinterpret_cast<std::uintptr_t>(memory.data()) % 64;
+    solver.solve(found.staged.state(), found.staged.report(), aligned, bytes);
+    EXPECT_EQ(differences(found.staged, expected.staged), "");
+    for (unsigned char* x = aligned + bytes; x < memory.data() + memory.size(); ++x) ASSERT_EQ(*x, 0xa5);
+    for (unsigned char* x = memory.data(); x < aligned; ++x) ASSERT_EQ(*x, 0xa5);
+
+    const auto message_of = [&](void* data, std::size_t size) -> std::string {
+        try {
+            solver.solve(found.staged.state(), found.staged.report(), data, size);
+        } catch (const cubome::invalid_argument& e) {
+            return e.what();
+        }
+        return "nothing";
+    };
+    EXPECT_EQ(message_of(aligned + 4, bytes), "solve: 'workspace' is not aligned, expected a multiple of 64");
+    EXPECT_EQ(message_of(aligned, bytes - 1), "solve: 'workspace' has " + std::to_string(bytes - 1) +
+                                                  " bytes, expected at least " + std::to_string(bytes));
+    EXPECT_EQ(solver.workspace_bytes(0), 0u);
+    EXPECT_THROW(solver.workspace_bytes(-1), cubome::invalid_argument);
+    EXPECT_THROW(solver.workspace_bytes(std::int64_t{1} << 60), cubome::invalid_argument);
+}
+
+/// Says what it is told to be.
+class of_dims : public cubome::oracle<float> {
+public:
+    of_dims(std::int64_t outer, std::int64_t inner) : outer_(outer), inner_(inner) {}
+    std::int64_t outer_dim() const override { return outer_; }
+    std::int64_t inner_dim() const override { return inner_; }
+    void inner_gradient(const cubome::oracle_call&, const float*, const float*, float*) override { ADD_FAILURE(); }
+    void gap_gradient(const cubome::oracle_call&, const float*, const float*, const float*, float*, float*,
+                      float*) override {
+        ADD_FAILURE();
+    }
+    void outer_gradient(const cubome::oracle_call&, const float*, const float*, float*, float*, float*) override {
+        ADD_FAILURE();
+    }
+
+private:
+    std::int64_t outer_, inner_;
+};
+
+TEST(StagedArguments, AreRefusedByNameBeforeTheOracleIsAsked) {
+    const auto message_of = [](const auto& call) -> std::string {
+        try {
+            call();
+        } catch (const cubome::error& e) {
+            return e.what();
+        }
+        return "nothing";
+    };
+    of_dims oracle(3, 2);
+    const auto make = [&](cubome::oracle<float>& of, const cubome::box<float>& box, const cubome::execution& e) {
+        return message_of([&] { cubome::staged_solver<float>(of, {}, box, e); });
+    };
+    of_dims none(0, 2), negative(3, -1);
+    EXPECT_NE(make(none, {}, on_cpu()).find("'outer_dim' is 0, expected at least 1"), std::string::npos);
+    EXPECT_NE(make(negative, {}, on_cpu()).find("'inner_dim' is -1, expected at least 1"), std::string::npos);
+    float numbers[12] = {};
+    cubome::box<float> box;
+    box.inner_lower = cubome::shared<const float>(numbers, 3);
+    EXPECT_NE(make(oracle, box, on_cpu()).find("inner_lower"), std::string::npos);
+    cubome::execution e = on_cpu();
+    e.num_threads = -1;
+    EXPECT_EQ(make(oracle, {}, e), "solve: 'execution.num_threads' is -1, expected at least 0");
+    e = on_cpu();
+    e.where = cubome::backend::cuda;
+    EXPECT_EQ(make(oracle, {}, e), "solve: the staged engine of this build has no backend 'cuda'");
+
+    cubome::staged_solver<float> solver(oracle, {}, {}, on_cpu());
+    EXPECT_EQ(std::string(solver.info().mapping), "staged");
+    cubome::state<float> state;
+    cubome::report<float> report;
+    const auto solve = [&] { return message_of([&] { solver.solve(state, report); }); };
+    EXPECT_EQ(solve(), "solve: 'state.outer' is not given, expected an array [num_problems, outer_dim]");
+    state.outer = cubome::per_problem(numbers, 2, 3);
+    state.inner = cubome::per_problem(numbers + 6, 2, 3);
+    EXPECT_NE(solve().find("'state.inner' has extents [2, 3]"), std::string::npos);
+    state.inner = cubome::per_problem(numbers + 5, 2, 2);
+    EXPECT_NE(solve().find("overlaps"), std::string::npos);
+    state.inner = cubome::per_problem(numbers + 6, 2, 2);
+    report.held_out = cubome::per_problem(numbers + 10, 2);
+    EXPECT_NE(solve().find("'report.held_out' is given"), std::string::npos);
+    for (const float x : numbers) EXPECT_EQ(x, 0);
+    state.outer = cubome::per_problem(numbers, 0, 3);
+    state.inner = cubome::per_problem(numbers, 0, 2);
+    report = {};
+    EXPECT_EQ(solve(), "nothing") << "a batch of none";
+}
+
+}  // namespace
