@@ -11,8 +11,10 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "cubome/cubome.hpp"
@@ -304,6 +306,90 @@ TYPED_TEST(Staged, AnUpdateThatWouldNotBeFiniteIsNotMade) {
         }
     }
     EXPECT_GT(num_failed, 10);
+}
+
+/// f = a v + ½θ² (without the first term where a is infinite), g = ½θ².
+template <class Real>
+class slope : public cubome::oracle<Real> {
+public:
+    explicit slope(Real a) : a_(a) {}
+    std::int64_t outer_dim() const override { return 1; }
+    std::int64_t inner_dim() const override { return 1; }
+    void inner_gradient(const cubome::oracle_call&, const Real*, const Real* inner, Real* gradient) override {
+        gradient[0] = inner[0];
+    }
+    void gap_gradient(const cubome::oracle_call&, const Real*, const Real* inner, const Real* descent, Real* gap,
+                      Real* magnitude, Real* gradient) override {
+        magnitude[0] = Real(0.5) * descent[0] * descent[0];
+        gap[0] = Real(0.5) * inner[0] * inner[0] - magnitude[0];
+        gradient[0] = 0;
+    }
+    void outer_gradient(const cubome::oracle_call&, const Real* outer, const Real* inner, Real* value, Real* of_outer,
+                        Real* of_inner) override {
+        value[0] = (std::isfinite(a_) ? a_ * outer[0] : 0) + Real(0.5) * inner[0] * inner[0];
+        of_outer[0] = a_;
+        of_inner[0] = inner[0];
+    }
+
+private:
+    Real a_;
+};
+
+TYPED_TEST(Staged, WhatGrowsStepByStepIsStoppedBeforeItIsInfinite) {
+    constexpr TypeParam most = std::numeric_limits<TypeParam>::max();
+    TypeParam v = 0, theta = 1, velocity_of_v = 0, velocity_of_theta = 0;
+    cubome::outcome outcome{};
+    cubome::quantity quantity{};
+    std::int64_t iterations = 0;
+    cubome::state<TypeParam> state;
+    state.outer = cubome::per_problem(&v, 1, 1);
+    state.inner = cubome::per_problem(&theta, 1, 1);
+    state.outer_velocity = cubome::per_problem(&velocity_of_v, 1, 1);
+    state.inner_velocity = cubome::per_problem(&velocity_of_theta, 1, 1);
+    cubome::report<TypeParam> report;
+    report.outcome = cubome::per_problem(&outcome, 1);
+    report.quantity = cubome::per_problem(&quantity, 1);
+    report.iterations = cubome::per_problem(&iterations, 1);
+    cubome::settings<TypeParam> settings;
+    settings.steps = cubome::step_rule::fixed;
+    settings.outer_steps = 1000;
+    settings.inner_step_size = settings.descent_step_size = TypeParam(0.1);
+
+    // v goes down by a fortieth of the largest number at a time, or by what its momentum makes of that.
+    for (const double momentum : {0.0, 0.5}) {
+        v = 0, theta = 1;
+        settings.outer_step_size = most / 40;
+        settings.outer_momentum = static_cast<TypeParam>(momentum);
+        slope<TypeParam> oracle(1);
+        auto without = state;
+        if (momentum == 0) without.outer_velocity = without.inner_velocity = {};
+        cubome::staged_solver<TypeParam>(oracle, settings, {}, on_cpu()).solve(without, report);
+        EXPECT_EQ(outcome, cubome::outcome::non_finite);
+        EXPECT_EQ(quantity, cubome::quantity::update);
+        EXPECT_GT(iterations, 10);
+        EXPECT_LE(iterations, 40);
+        EXPECT_LT(v, -most / 40 * 36);
+        EXPECT_TRUE(std::isfinite(v));
+    }
+
+    // A coordinate on its bound is in no sum, but its direction must not outgrow the numbers.
+    v = 0, theta = 1;
+    settings.outer_step_size = TypeParam(0.1);
+    settings.outer_momentum = TypeParam(0.9);
+    const TypeParam low = 0, high = 1;
+    cubome::box<TypeParam> box;
+    box.outer_lower = cubome::shared(&low, 1);
+    box.outer_upper = cubome::shared(&high, 1);
+    for (const auto& [steepness, last] : {std::pair{most / 4, 4}, {std::numeric_limits<TypeParam>::infinity(), 0}}) {
+        v = 0, theta = 1;
+        slope<TypeParam> steep(steepness);
+        cubome::staged_solver<TypeParam>(steep, settings, box, on_cpu()).solve(state, report);
+        EXPECT_EQ(outcome, cubome::outcome::non_finite);
+        EXPECT_EQ(quantity, cubome::quantity::update);
+        EXPECT_EQ(iterations, last);
+        EXPECT_EQ(v, 0);
+        EXPECT_TRUE(std::isfinite(velocity_of_v));
+    }
 }
 
 TYPED_TEST(Staged, ASolveInPartsHasTheBitsOfOne) {
