@@ -222,8 +222,8 @@ TYPED_TEST(Staged, HasTheSameBitsOnAnyNumberOfThreads) {
     using family = cubome::problems::linear_model_family;
     const auto shape = random_problems::linear_model(9000, 3, 2, weighted());
     generator random(80);
-    auto source = random_batch(random, shape, 9, variation::everything_automatic, 0.5);
-    source.settings.outer_steps = 5;
+    auto source = random_batch(random, shape, 4, variation::everything_automatic, 0.5);
+    source.settings.outer_steps = 2;
     both<TypeParam, family> expected(source, true), found(source, true);
     expected.solve_staged(1);
     for (const int num_threads : {2, 3, 7}) {
