@@ -117,7 +117,7 @@ BUGS = [
 
     # --- step rule ---
     solver("step_rule", "power iteration stays where it is", SOLVE,
-           "select(lanes & is_found, change(i) * scale, real(x[i]))", "real(x[i])",
+           "select(lanes & found.is_found, change(i) * found.scale, real(x[i]))", "real(x[i])",
            "step_rule_test/double.reports_the_largest_curvatures_whatever_the_rule", "quadratic", "step_rule_test"),
     solver("step_rule", "an update follows a rejected descent", SOLVE,
            "const mask tried = goes_on & !e.is_rejected;", "const mask tried = goes_on;",
