@@ -790,12 +790,12 @@ TEST(orchestrator, an_error_of_the_device_that_is_neither_a_loss_nor_a_lack_of_m
 }
 
 TEST(orchestrator, a_device_that_cannot_be_had_leaves_its_chunks_to_the_others) {
-    const std::function<void()> ways[] = {
-        [] { throw cubome::backend_unavailable("no kernel for it"); },
-        [] {
-            throw cubome::cuda_error(46, "cudaErrorDevicesUnavailable", "cudaSetDevice", "choosing the device",
-                                     cubome::cuda_failure::retry);
-        }};
+    const std::function<void()> ways[] = {[] { throw cubome::backend_unavailable("no kernel for it"); },
+                                          [] {
+                                              throw cubome::cuda_error(46, "cudaErrorDevicesUnavailable",
+                                                                       "cudaSetDevice", "choosing the device",
+                                                                       cubome::cuda_failure::retry);
+                                          }};
     for (const auto& refuse : ways) {
         for (const bool is_any_left : {true, false}) {
             stage where;

@@ -280,7 +280,8 @@ int solve(const options& o) {
         if (spec.keys[k].is != spec_key::kind::fixed && spec.keys[k].is != spec_key::kind::tied) keys.push_back(k);
     sweep_execution how = execution_of(o, display);
     if (!o.is_json) how.progress = {};  // rows and a bar would mix
-    sweep.schedule({}, how);            // refuses before a row is printed what any batch would be refused for
+    // Before a row is printed what any batch would be refused for is refused.
+    sweep.schedule({{0, spec.num_problems()}}, how);
     const sweep_result result =
         sweep.run({{0, spec.num_problems()}}, how,
                   [&](std::int64_t first, std::int64_t count, std::span<const std::byte> records) {

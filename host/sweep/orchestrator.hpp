@@ -45,8 +45,8 @@ struct chunk_queue {
 /// Drives queues until the chunks of all ranges have been delivered, in order.
 ///
 /// A chunk for which memory cannot be had goes back, and all that follow are half as long. One whose device is lost, or
-/// busy with another process, goes back, too, and its queue gets no more. Where chunks that wait for their turn leave no place for the one whose
-/// turn it is, the last of them is given up, to be solved again.
+/// busy with another process, goes back, too, and its queue gets no more. Where chunks that wait for their turn leave
+/// no place for the one whose turn it is, the last of them is given up, to be solved again.
 class orchestrator {
 public:
     struct tuning {

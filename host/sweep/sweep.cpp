@@ -317,6 +317,7 @@ struct sweep_division {
 /// As many of the wanted places as memory has room for, one problem each at least, and what fits into each of them.
 template <class Real>
 void fit(const sweep_job<Real>& job, std::size_t memory, sweep_division& d) {
+    if (num_problems(job.plan) == 0) return;
     const std::size_t least = job.bytes(1);
     if (memory < least)
         throw invalid_argument(function, "execution.memory", "is " + std::to_string(memory),
@@ -325,7 +326,8 @@ void fit(const sweep_job<Real>& job, std::size_t memory, sweep_division& d) {
     d.devices.resize(std::min(d.devices.size(), room));
     const auto num_devices = static_cast<std::int64_t>(d.devices.size());
     const auto of_device = static_cast<std::int64_t>(std::min<std::size_t>(room, PTRDIFF_MAX)) / num_devices;
-    d.queues_per_device = std::min(d.queues_per_device, of_device);
+    constexpr std::int64_t most_queues = std::numeric_limits<int>::max();
+    d.queues_per_device = std::min({d.queues_per_device, of_device, most_queues / num_devices});
     d.slots_per_queue = std::min(d.slots_per_queue, of_device / d.queues_per_device);
 
     // Bytes are in proportion to problems where these are multiples of the unit.

@@ -116,6 +116,7 @@ struct sweep_result {
 /// Chunks wait in host memory, `sweep_execution::memory` bytes of it, for their turn. Where memory cannot be had,
 /// chunks are halved, down to one problem. A device that cannot be had, or is lost, gives its chunks back to the
 /// others, as far as the process still has them: after an error that is fatal to a process (`device_lost`) it has none.
+/// The first one, which is asked what it is before anything is divided, must be there.
 /// On one backend, architecture, build and precision results do not depend on chunks, queues, devices or the ranges,
 /// bit for bit.
 ///
