@@ -24,6 +24,7 @@
 #include "cubome/problems/minimax.hpp"
 #include "cubome/problems/quadratic.hpp"
 #include "family_oracle.hpp"
+#include "host/workspace.hpp"
 #include "library_outputs.hpp"
 #include "random_problems.hpp"
 #include "serial_lanes.hpp"
@@ -128,11 +129,18 @@ void expect_both_to_agree(const random_problems::shape& shape, std::uint64_t see
                 auto source = random_batch(random, shape, num_problems, kind, 0.5);
                 source.template round_to<Real>();
                 source.settings.outer_steps = 40;
-                source.settings.trace_interval = remembers ? 3 : 0;
+                // In the last round nobody watches convergence.
+                const bool is_watched = round < 2;
+                source.settings.trace_interval = remembers && is_watched ? 3 : 0;
                 source.settings.tol_stationarity.clear();
                 for (std::int64_t i = 0; i < num_problems; ++i)
                     source.settings.tol_stationarity.push_back(
-                        random.coin(0.3) ? static_cast<float>(random.uniform(0, 2)) : 0);
+                        is_watched && random.coin(0.3) ? static_cast<float>(random.uniform(0, 2)) : 0);
+                if (!is_watched) {
+                    for (auto* x : {&source.settings.tol_stationarity, &source.settings.tol_gap,
+                                    &source.settings.rel_tol_stationarity, &source.settings.rel_tol_gap})
+                        *x = {0};
+                }
                 if (num_problems > 2) source.inner[static_cast<std::size_t>(2 * shape.inner_dim())] = std::nan("");
                 both<Real, Family> found(source, remembers);
 
@@ -217,6 +225,22 @@ TEST(StagedChunks, OfThetaAgreeWithTheFusedEngineAfterTwentyIterations) {
     expect_twenty_iterations_to_agree<cubome::problems::coreset_family>(random_problems::coreset(3, 4500), 75);
 }
 
+TYPED_TEST(Staged, HasTheSameBitsHoweverThreadsShareProblemsAndChunks) {
+    // More problems than one piece has, and more chunks of θ.
+    const auto expect_same = [](auto family, const random_problems::shape& shape, std::int64_t num_problems) {
+        using type = decltype(family);
+        generator random(81);
+        auto source = random_batch(random, shape, num_problems, variation::everything_automatic, 0.5);
+        source.settings.outer_steps = 3;
+        both<TypeParam, type> expected(source, true), found(source, true);
+        expected.solve_staged(1);
+        found.solve_staged(3);
+        EXPECT_EQ(differences(found.staged, expected.staged), "");
+    };
+    expect_same(cubome::problems::quadratic_family(), random_problems::quadratic(3, 2), 200);
+    expect_same(cubome::problems::coreset_family(), random_problems::coreset(2, 18 * 2048 + 1), 1);
+}
+
 TYPED_TEST(Staged, HasTheSameBitsOnAnyNumberOfThreads) {
     // Enough chunks for several pieces.
     using family = cubome::problems::linear_model_family;
@@ -278,6 +302,32 @@ TYPED_TEST(Staged, AProblemThatDivergesChangesNoBitOfAnother) {
             EXPECT_EQ(found.staged.inner_of(i), clean.staged.inner_of(i));
         }
         for (const double x : found.staged.outer_of(3)) EXPECT_TRUE(std::isfinite(x));
+    }
+}
+
+TYPED_TEST(Staged, SettingsThatAreOutOfRangeSpoilTheirOwnProblemAlone) {
+    using family = cubome::problems::quadratic_family;
+    for (const double poison : {static_cast<double>(std::nan("")), HUGE_VAL, -HUGE_VAL, -5.0, 0.0}) {
+        for (const int which : {0, 1, 2, 3, 4, 5, 6}) {
+            SCOPED_TRACE(testing::Message() << "setting " << which << " is " << poison);
+            generator random(97);
+            auto source = random_batch(random, random_problems::quadratic(4, 5), 3, variation::momentum, 0);
+            source.round_to<TypeParam>();
+            source.settings.outer_steps = 60;
+            auto& s = source.settings;
+            for (auto* x : {&s.tol_stationarity, &s.tol_gap, &s.rel_tol_stationarity, &s.rel_tol_gap}) *x = {0};
+            random_problems::number* const numbers[] = {&s.outer_step_size, &s.inner_step_size, &s.descent_step_size,
+                                                        &s.outer_momentum,  &s.inner_momentum,  &s.eta,
+                                                        &s.epsilon};
+            random_problems::number& x = *numbers[which];
+            x = {x[0], poison, x[0]};
+            both<TypeParam, family> found(source, false);
+            found.solve();
+            found.match_sums();
+            EXPECT_EQ(differences(found.staged, found.fused), "");
+            for (const TypeParam v : found.staged.outer) EXPECT_TRUE(std::isfinite(v));
+            for (const TypeParam theta : found.staged.inner) EXPECT_TRUE(std::isfinite(theta));
+        }
     }
 }
 
@@ -436,6 +486,12 @@ public:
         count();
         of_.outer_gradient(call, outer, inner, value, of_outer, of_inner);
     }
+    bool has_curvature() const override { return of_.has_curvature(); }
+    bool has_held_out() const override { return of_.has_held_out(); }
+    void held_out(const cubome::oracle_call& call, const Real* outer, const Real* inner, Real* value) override {
+        count();
+        of_.held_out(call, outer, inner, value);
+    }
     bool has_happened() const { return num_calls_ >= k_; }
 
 private:
@@ -493,6 +549,46 @@ TYPED_TEST(Staged, WhereAnOracleFailsOrCancelsTheSolveCanBeGoneOnWith) {
             EXPECT_EQ(differences(found.staged, whole.staged), "");
         }
     }
+}
+
+TYPED_TEST(Staged, WhatAFailedOracleHasNotSaidIsNotReported) {
+    // Two problems with held-out data, whose curvature is measured; whatever call fails.
+    cubome::linear_model_options options;
+    options.weights = cubome::sample_weights::sigmoid;
+    options.num_held_out = 2;
+    using family = cubome::problems::linear_model_family;
+    generator random(98);
+    auto source = random_batch(random, random_problems::linear_model(5, 4, 3, options), 2, variation::automatic, 0);
+    source.settings.outer_steps = 2;
+    source.settings.inner_steps = 2;
+    source.settings.refine_steps = 1;
+    bool has_happened = true;
+    int num_known = 0;
+    for (std::int64_t k = 1; has_happened; ++k) {
+        SCOPED_TRACE(k);
+        both<TypeParam, family> found(source, true);
+        std::vector<TypeParam> held_out(2), curvature(2);
+        auto report = found.staged.report();
+        report.held_out = cubome::per_problem(held_out.data(), 2);
+        report.inner_curvature = cubome::per_problem(curvature.data(), 2);
+        interrupting<TypeParam> oracle(found.oracle, k, nullptr);
+        cubome::staged_solver<TypeParam> solver(oracle, found.staged.settings, {}, on_cpu());
+        const std::size_t bytes = solver.workspace_bytes(2);
+        const cubome::detail::aligned_memory memory(bytes);
+        std::fill_n(static_cast<unsigned char*>(memory.data()), bytes, 0x40);  // of numbers that can be told
+        try {
+            solver.solve(found.staged.state(), report, memory.data(), bytes);
+        } catch (const std::runtime_error&) {
+        }
+        has_happened = oracle.has_happened();
+        for (std::size_t i = 0; i < 2; ++i) {
+            EXPECT_EQ(std::isnan(held_out[i]), has_happened);
+            num_known += !std::isnan(curvature[i]);
+            const TypeParam* const memory_of = found.staged.step_memory.data() + 4 * i;
+            EXPECT_TRUE(memory_of[3] == 1 || found.staged.iteration[i] > 0 || memory_of[0] == 0) << "half measured";
+        }
+    }
+    EXPECT_GT(num_known, 2);
 }
 
 TYPED_TEST(Staged, CountsTheProblemsThatAreDone) {

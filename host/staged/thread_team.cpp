@@ -28,7 +28,9 @@ void thread_team::run(const job& what) {
         const std::lock_guard lock(mutex_);
         job_ = what;
         next_ = 0;
-        num_helping_ = static_cast<int>(helpers_.size());
+        const std::int64_t num_pieces = (what.num_items - 1) / what.grain + 1;
+        num_wanted_ = static_cast<int>(std::min(num_pieces - 1, static_cast<std::int64_t>(helpers_.size())));
+        num_helping_ = num_wanted_;
         ++number_;
     }
     begun_.notify_all();
@@ -50,6 +52,8 @@ void thread_team::help() {
             begun_.wait(lock, [&] { return is_closed_ || number_ != last; });
             if (is_closed_) return;
             last = number_;
+            if (num_wanted_ == 0) continue;
+            --num_wanted_;
         }
         take_pieces();
         {

@@ -48,7 +48,8 @@ private:
     std::condition_variable begun_, ended_;
     job job_{};
     std::uint64_t number_ = 0;  ///< of the job
-    int num_helping_ = 0;
+    int num_wanted_ = 0;        ///< helpers, for this job
+    int num_helping_ = 0;       ///< of them, who have not ended it
     bool is_closed_ = false;
     std::atomic<std::int64_t> next_{0};
     std::vector<std::thread> helpers_;

@@ -18,8 +18,8 @@ namespace cubome {
 struct oracle_call {
     std::int64_t num_problems = 0;
     int num_threads = 1;  ///< threads that it may use
-    /// In `inner_gradient`: t of the descent's θ⁽ᵗ⁾; 0 is θ_k itself, as in the `gap_gradient` that follows. −1
-    /// elsewhere.
+    /// In `inner_gradient`: t, where `inner` is the descent's θ⁽ᵗ⁾. With 0 it is θ_k, which is also the `inner` of the
+    /// next `gap_gradient`. −1 in other places, and in other functions.
     std::int64_t descent_step = -1;
 };
 
@@ -27,11 +27,12 @@ struct oracle_call {
 ///
 /// Arrays are row-major: v and its gradients [num_problems, outer_dim], θ and its gradients [num_problems, inner_dim],
 /// values [num_problems]. Outputs are written whole. What is computed for a problem may depend on the problem alone, or
-/// the promises of isolation and repeatability are gone. Problems that have ended are still among them, with finite v
-/// and θ that no longer change; a start that is not finite is passed on as it is.
+/// the promises of isolation and repeatability are gone. Problems that have ended are still among them. Inputs are not
+/// always finite, starts and descents that have left the numbers among them: an oracle hands on what comes of it. Two
+/// inputs may be one array.
 ///
 /// What a function throws ends the solve and is thrown by it: problems under way are reported as `cancelled`, with v
-/// and θ of their last update.
+/// and θ of their last update, and can be gone on with; so are those that only waited for their refined gap.
 template <class Real>
 class oracle {
 public:
@@ -63,7 +64,7 @@ public:
     virtual void outer_gradient(const oracle_call& call, const Real* outer, const Real* inner, Real* value,
                                 Real* of_outer, Real* of_inner) = 0;
 
-    /// The metric on held-out data, where there is one.
+    /// The metric on held-out data, where has_held_out() says that there is one.
     virtual void held_out(const oracle_call& call, const Real* outer, const Real* inner, Real* value);
 };
 
@@ -74,7 +75,8 @@ struct box {
     batch_view<const Real> outer_lower, outer_upper, inner_lower, inner_upper;
 };
 
-/// The plan behind a staged solve. Used by one thread at a time; const queries from any.
+/// The plan behind a staged solve. Used by one thread at a time; const queries from any. The arrays that settings and
+/// box view are read in each solve.
 ///
 /// The order of additions depends on the dimensions alone: a problem's bits are the same in every batch and on every
 /// number of threads, as far as the oracle's are.
@@ -94,11 +96,12 @@ public:
     /// @throws invalid_argument if num_problems is negative, or more than memory can hold
     std::size_t workspace_bytes(std::int64_t num_problems) const;
 
-    /// Solves the problems of `state`; K, T, tolerances, traces, restarts: all as `solver::solve`.
+    /// Solves the problems of `state`; K, T, tolerances, traces, restarts: all as `solver::solve`. `execution::cancel`
+    /// is looked at once an iteration.
     ///
-    /// @throws invalid_argument before anything is written; std::bad_alloc likewise; whatever the oracle throws, with
-    ///         state and report as `oracle` says
-    run_info solve(const state<Real>& state, const report<Real>& report);
+    /// @throws invalid_argument and, for memory of its own, std::bad_alloc before anything is written; whatever the
+    ///         oracle throws, with state and report as `oracle` says
+    run_info solve(const state<Real>& state, const report<Real>& report = {});
 
     /// The same in memory of the caller's.
     /// @param workspace aligned to 64, `bytes` ≥ workspace_bytes(num_problems)
@@ -110,5 +113,10 @@ private:
     struct plan;
     std::unique_ptr<plan> plan_;
 };
+
+extern template class oracle<float>;
+extern template class oracle<double>;
+extern template class staged_solver<float>;
+extern template class staged_solver<double>;
 
 }  // namespace cubome

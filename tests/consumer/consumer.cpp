@@ -92,7 +92,7 @@ int main() {
 
     const batch own;
     toy oracle;
-    cubome::staged_solver<double>(oracle, settings).solve(own.state, {});
+    cubome::staged_solver<double>(oracle, settings).solve(own.state);
     if (!own.is_solved()) return 1;
 
     std::printf("consumer: cuBOME " CUBOME_VERSION_STRING " on %s, %s: all %zu problems solved, twice\n",

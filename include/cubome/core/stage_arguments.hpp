@@ -55,8 +55,10 @@ struct staged_clock {
     std::int64_t step = 0;   ///< updates made in this call
     std::int64_t round = 0;  ///< of a measurement: the last one is 1
     bool is_cancelled = false;
-    bool is_watched = false;  ///< every evaluation wants its stationarity
-    bool is_refined = false;  ///< the oracle's numbers are those of the refinement
+    bool is_watched = false;    ///< every evaluation wants its stationarity
+    bool is_refined = false;    ///< the oracle's numbers are those of the refinement
+    bool has_held_out = false;  ///< and the held-out metric that of the end
+    bool is_cut_short = false;  ///< by an oracle that failed
 };
 
 /// What a problem needs to be run for it, bits of a byte.

@@ -15,11 +15,11 @@ CUBOME_BEGIN_NAMESPACE
 
 inline constexpr index stage_chunk = 2048;
 
-constexpr std::int64_t stage_chunks(std::int64_t dim) {
+CUBOME_HD constexpr std::int64_t stage_chunks(std::int64_t dim) {
     return dim / stage_chunk + (dim % stage_chunk != 0);
 }
 
-constexpr stage_items items_of(stage which) {
+CUBOME_HD constexpr stage_items items_of(stage which) {
     switch (which) {
         case stage::begin:
         case stage::balance:
@@ -71,7 +71,9 @@ struct staged_record {
     std::int64_t best_iteration;                ///< −1: none
     Scalar length, inner_square, outer_square;  ///< ‖θ‖, ‖∇_θ g‖², ‖∇_θ f‖² of a measurement
     Scalar distance, scale;                     ///< along the probe; of what becomes the next one, 0: none
+    step_memory<Scalar> steps_before;           ///< a measurement
     bool is_due, begins;                        ///< a curvature is measured, and from nothing
+    bool is_abandoned;                          ///< by an oracle that failed
     bool descends;                              ///< takes part in the descent
     bool goes_on;                               ///< into the update
     bool is_in_doubt;                           ///< whether it would be finite
@@ -82,7 +84,7 @@ struct staged_record {
     bool wants_residual, is_complete;           ///< the evaluation's stationarity
 };
 
-/// Some elements of a user's array, in lanes: read and written where they lie. One that is not given reads as zeros.
+/// Some elements of a user's array, in lanes: read and written where they lie.
 template <class Group, class Scalar>
 class lane_span {
     using real = typename Group::real;
@@ -642,6 +644,7 @@ private:
             decide_by.measured_at(r.progress, k == 0, k % measuring_interval == 0, a_.clock->step == 0);
         r.is_due = measured.due && !r.progress.steps.is_measured;
         r.begins = measured.begins;
+        r.steps_before = r.progress.steps;
     }
 
     CUBOME_INLINE void probe_length(std::int64_t p, record& r) const {
@@ -765,8 +768,8 @@ private:
         if (o_.has_box) return false;
         const scalar largest = maximum(a_.largest + p * chunks_, chunks_);
         const scalar direction = fma(r.e.multiplier, sqrt(r.e.sums.gap_norm), sqrt(r.e.sums.value_norm));
-        const scalar with_momentum = fma(own.outer_momentum, largest, direction);
-        const scalar step = r.outer_step > r.inner_step ? r.outer_step : r.inner_step;
+        const scalar with_momentum = fma(abs(own.outer_momentum), largest, direction);
+        const scalar step = max(abs(r.outer_step), abs(r.inner_step));
         constexpr scalar enough = (sizeof(scalar) > 4 ? scalar(largest_double) : scalar(largest_float)) / 16;
         return with_momentum <= enough && fma(step, with_momentum, largest) <= enough;
     }
@@ -828,7 +831,9 @@ private:
         if (!r.progress.active) return;
         constexpr scalar nan = quiet_nan<scalar>;
         r.e = {nan, {nan, nan}, nan, {nan, nan, nan, nan, nan, nan, nan}, false, false, nan, true, true, true, true};
-        r.progress.cancelled = true;
+        r.progress.cancelled = r.is_abandoned = true;
+        // Of half a measurement nothing is kept.
+        if (r.is_due && !r.progress.steps.is_measured) r.progress.steps = r.steps_before;
         stop(r);
     }
 
@@ -864,10 +869,11 @@ private:
 
         const auto unless = [&](bool is_unknown, scalar x) { return is_unknown ? quiet_nan<scalar> : x; };
         if (o_.wants_curvature) {
-            give(b.report_inner_curvature, unless(progress.start_failed, progress.steps.inner_curvature));
-            give(b.report_outer_curvature, unless(progress.start_failed, progress.steps.outer_curvature));
+            const bool is_unknown = progress.start_failed || r.is_abandoned;
+            give(b.report_inner_curvature, unless(is_unknown, progress.steps.inner_curvature));
+            give(b.report_outer_curvature, unless(is_unknown, progress.steps.outer_curvature));
         }
-        if (o_.wants_held_out) give(b.report_held_out, a_.held_out[p]);
+        if (a_.clock->has_held_out) give(b.report_held_out, a_.held_out[p]);
         give(b.report_outer_value, e.outer_value);
         give(b.report_gap, unless(progress.no_curvature, e.q.gap));
         give(b.report_stationarity, unless(progress.no_curvature, e.stationarity));
@@ -878,9 +884,11 @@ private:
                                               !e.is_gap_finite, !e.are_sums_finite, progress.update_failed);
         give(b.report_quantity, failed);
         give(b.report_iterations, r.iteration);
-        give(b.report_outcome,
-             ending(failed, progress.no_curvature, progress.cancelled,
-                    decide_by.has_converged(e, progress) && decide_by.meets_gap(r.refined), is_ascent(e.q)));
+        // Whether the refined gap would have been met nobody knows where the refinement failed.
+        const bool has_converged = decide_by.has_converged(e, progress);
+        const bool is_cut_short = a_.clock->is_cut_short && o_.wants_refined && !a_.clock->is_refined && has_converged;
+        give(b.report_outcome, ending(failed, progress.no_curvature, progress.cancelled || is_cut_short,
+                                      has_converged && decide_by.meets_gap(r.refined), is_ascent(e.q)));
     }
 
     const Group& g_;

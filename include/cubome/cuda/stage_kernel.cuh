@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include "cubome/core/stages.hpp"
+#include "cubome/cuda/block_group.cuh"
+
+/// The stages of the staged engine on a device: a block for each chunk, and for each problem.
+CUBOME_BEGIN_NAMESPACE
+
+/// The body of a stage's kernel: items along the grid.
+template <stage Which, class Real, index Threads>
+CUBOME_INLINE void run_stage(const staged_arguments<Real>& a) {
+    using group = block_group<Real, Threads>;
+    const group g(reinterpret_cast<Real*>(simt::shared_memory()));
+    const stages<group> all(g, a);
+    const std::int64_t count = num_items(Which, a);
+    for (std::int64_t item = simt::block_rank(); item < count; item += simt::num_blocks())
+        all.template run<Which>(item);
+}
+
+/// Dynamic shared memory of a block.
+template <class Real, index Threads>
+inline constexpr std::size_t stage_shared_bytes = block_group<Real, Threads>::num_exchanged * sizeof(Real);
+
+#ifdef __CUDACC__
+template <stage Which, class Real, index Threads>
+__global__ void __launch_bounds__(Threads) stage_kernel(const __grid_constant__ staged_arguments<Real> arguments) {
+    run_stage<Which, Real, Threads>(arguments);
+}
+#else
+/// What a thread of a modelled device does.
+template <stage Which, class Real, index Threads>
+void stage_kernel(const staged_arguments<Real>& arguments) {
+    run_stage<Which, Real, Threads>(arguments);
+}
+#endif
+
+CUBOME_END_NAMESPACE
