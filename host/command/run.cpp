@@ -368,7 +368,10 @@ sweep_result prepared_sweep::run_in(const std::vector<sweep_range>& ranges, cons
     overall_progress shown(how.progress, num_problems);
     sweep_result total;
     for (std::int64_t b = 0; b < spec_->num_batches() && !total.is_cancelled; ++b) {
-        const auto& [source, plan, number_keys] = plan_of<Real>(b, ranges);
+        const batch_plan<Real> of = plan_of<Real>(b, ranges);
+        const problem_source<Real>& source = of.source;
+        const sweep_plan<Real>& plan = of.plan;
+        const std::vector<std::size_t>& number_keys = of.number_keys;
         if (plan.ranges.empty()) continue;
         const auto place = [](const sweep_chunk<Real>& chunk, std::int64_t i) {
             problem_place<Real> to;
