@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <new>
 #include <string>
 
@@ -27,6 +29,29 @@ public:
 
 private:
     void* data_;
+};
+
+/// Cuts arrays out of a workspace, or counts what they take.
+class piece_cutter {
+public:
+    static constexpr std::size_t too_much = std::numeric_limits<std::ptrdiff_t>::max() / alignment * alignment;
+
+    explicit piece_cutter(void* workspace) : workspace_(static_cast<char*>(workspace)) {}
+
+    template <class T>
+    T* take(std::int64_t rows, std::int64_t columns = 1) {
+        const auto most = static_cast<std::int64_t>(too_much / sizeof(T));
+        char* const piece = workspace_ == nullptr ? nullptr : workspace_ + used_;
+        const bool fits = columns <= 0 || rows <= most / columns;
+        const std::size_t bytes = fits ? static_cast<std::size_t>(rows * columns) * sizeof(T) : too_much;
+        used_ = std::min(too_much, used_ + (bytes + alignment - 1) / alignment * alignment);
+        return reinterpret_cast<T*>(piece);
+    }
+    std::size_t used() const { return used_; }
+
+private:
+    char* workspace_;
+    std::size_t used_ = 0;
 };
 
 /// @throws invalid_argument unless it is aligned and large enough

@@ -15,6 +15,7 @@
 #include "host/cuda_calls.hpp"
 #include "host/sweep/devices.hpp"
 #include "host/sweep/orchestrator.hpp"
+#include "host/workspace.hpp"
 
 namespace cubome {
 
@@ -58,7 +59,7 @@ public:
     void reserve(std::size_t bytes) {
         if (bytes <= bytes_) return;
         release();
-        memory_.reset(new (std::align_val_t{alignment}) std::byte[bytes]);
+        memory_.reset(new (std::align_val_t{detail::alignment}) std::byte[bytes]);
         bytes_ = bytes;
     }
     void release() {
@@ -67,39 +68,12 @@ public:
     }
     std::byte* data() const { return memory_.get(); }
 
-    static constexpr std::size_t alignment = 64;
-
 private:
     struct aligned_delete {
-        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{alignment}); }
+        void operator()(std::byte* p) const { ::operator delete[](p, std::align_val_t{detail::alignment}); }
     };
     std::unique_ptr<std::byte[], aligned_delete> memory_;
     std::size_t bytes_ = 0;
-};
-
-/// Cuts memory into arrays, or only counts what they take.
-class chunk_cutter {
-public:
-    /// What is counted where there is no such number: more than memory can hold.
-    static constexpr std::size_t too_much = PTRDIFF_MAX / chunk_memory::alignment * chunk_memory::alignment;
-
-    explicit chunk_cutter(std::byte* memory) : memory_(memory) {}
-
-    template <class T>
-    T* take(std::int64_t count, std::int64_t each = 1) {
-        const std::size_t at = used_;
-        const auto most = static_cast<std::int64_t>(too_much / sizeof(T));
-        const bool fits = each <= 0 || count <= most / each;
-        const std::size_t bytes = fits ? static_cast<std::size_t>(count * each) * sizeof(T) : too_much;
-        const std::size_t rounded = (bytes + chunk_memory::alignment - 1) / chunk_memory::alignment;
-        used_ = std::min(too_much, used_ + rounded * chunk_memory::alignment);
-        return memory_ == nullptr ? nullptr : reinterpret_cast<T*>(memory_ + at);
-    }
-    std::size_t used() const { return used_; }
-
-private:
-    std::byte* memory_;
-    std::size_t used_ = 0;
 };
 
 /// What every slot of a sweep needs to know.
@@ -110,7 +84,7 @@ struct sweep_job {
     std::vector<const array_info*> own_arrays;  ///< of plan.arrays
 
     /// Arrays for `count` problems. `memory` null: only their sizes count.
-    sweep_chunk<Real> cut(chunk_cutter& memory, std::int64_t first, std::int64_t count) const {
+    sweep_chunk<Real> cut(detail::piece_cutter& memory, std::int64_t first, std::int64_t count) const {
         sweep_chunk<Real> chunk;
         chunk.first = first;
         chunk.count = count;
@@ -152,7 +126,7 @@ struct sweep_job {
     }
 
     std::size_t bytes(std::int64_t count) const {
-        chunk_cutter counter(nullptr);
+        detail::piece_cutter counter(nullptr);
         cut(counter, 0, count);
         return counter.used();
     }
@@ -212,7 +186,7 @@ public:
 private:
     /// Arrays for so many problems, and the plan that solves them.
     void bind(sweep_range range) {
-        chunk_cutter cutter(memory_.data());
+        detail::piece_cutter cutter(memory_.data());
         chunk_ = job_.cut(cutter, range.first, range.count);
         problem<Real> bound = job_.plan.problem;
         for (std::size_t i = 0; i < chunk_.arrays.size(); ++i) bound.bind(job_.plan.arrays[i], chunk_.arrays[i]);

@@ -63,7 +63,7 @@ struct staged_record {
     solve_progress<Scalar> progress;
     evaluation<Scalar> e;
     refinement<Scalar> refined;
-    Scalar descent_step_size, eta;              ///< α and η of the iteration
+    Scalar descent_step_size;                   ///< α of the iteration
     Scalar outer_step, inner_step;              ///< ξ_v and ξ_θ of its update
     Scalar travelled;                           ///< Σ ‖d_v‖² with it
     std::int64_t start;                         ///< iterations before this call
@@ -693,7 +693,6 @@ private:
         if (!r.progress.active) return;
         if (is_automatic()) decide_by.use_measured(r.progress, r.begins);
         r.descent_step_size = decide_by.descent_step_size();
-        r.eta = decide_by.eta();
     }
 
     CUBOME_INLINE bool is_last(const record& r) const {
@@ -707,7 +706,7 @@ private:
         e.q = {a_.gap[p], a_.magnitude[p]};
         const auto s = total<3>(p);
         e.sums = {s[0] + s[3], s[1] + s[4], s[2] + s[5], s[0], s[1], s[2], s[4]};
-        e.multiplier = multiplier(o_.barrier, r.eta, e.q.gap, e.sums.alignment, e.sums.gap_norm, own.epsilon);
+        e.multiplier = multiplier(o_.barrier, decide_by.eta(), e.q.gap, e.sums.alignment, e.sums.gap_norm, own.epsilon);
         scalar least(0);
         if (decide_by.needs_promise()) {
             const auto way = total_of_inner<2>(promise(p, 0), inner_chunks_);
