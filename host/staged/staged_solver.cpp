@@ -16,6 +16,9 @@
 namespace cubome {
 
 template <class Real>
+void oracle<Real>::reserve(std::int64_t) {}
+
+template <class Real>
 void oracle<Real>::prepare(const oracle_call&, const Real*) {}
 
 template <class Real>
@@ -139,6 +142,7 @@ struct staged_solver<Real>::plan {
         const std::size_t needed = own != nullptr ? workspace_bytes(n) : bytes_of(batch, n);
         if (own != nullptr) detail::check_workspace(*own, needed);
         const detail::aligned_memory memory(own != nullptr ? 0 : needed);
+        if (n > 0) of.reserve(n);
         detail::clear_report(batch, problem.layout(), n);
         if (n == 0) return info;
         detail::piece_cutter pieces(own != nullptr ? own->data : memory.data());

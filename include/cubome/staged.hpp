@@ -9,6 +9,8 @@
 #include "cubome/report.hpp"
 #include "cubome/settings.hpp"
 
+struct CUstream_st;  // what cudaStream_t points to
+
 /// The staged engine: problems too large for one group of lanes, and gradients that the caller computes. The problems
 /// of a batch advance together; an oracle computes the gradients of all of them at once, the solver does the rest, by
 /// the rules, settings, states and reports of `solver`. Link cubome::staged.
@@ -21,6 +23,7 @@ struct oracle_call {
     /// In `inner_gradient`: t, where `inner` is the descent's θ⁽ᵗ⁾. With 0 it is θ_k, which is also the `inner` of the
     /// next `gap_gradient`. −1 in other places, and in other functions.
     std::int64_t descent_step = -1;
+    CUstream_st* stream = nullptr;  ///< CUDA: what it enqueues its work on
 };
 
 /// The functions f and g of a batch of problems, and their gradients: what a caller brings to the staged engine.
@@ -31,6 +34,9 @@ struct oracle_call {
 /// always finite, starts and descents that have left the numbers among them: an oracle hands on what comes of it. Two
 /// inputs may be one array.
 ///
+/// An oracle for CUDA finds its arrays on the device and enqueues its work on the stream of the call. There it neither
+/// waits nor allocates: the solver captures its calls in a graph, and replays them.
+///
 /// What a function throws ends the solve and is thrown by it: problems under way are reported as `cancelled`, with v
 /// and θ of their last update, and can be gone on with; so are those that only waited for their refined gap.
 template <class Real>
@@ -40,6 +46,12 @@ public:
 
     virtual std::int64_t outer_dim() const = 0;  ///< n_v ≥ 1
     virtual std::int64_t inner_dim() const = 0;  ///< n_θ ≥ 1
+
+    /// Where its functions do their work: `cpu` or `cuda`.
+    virtual backend where() const { return backend::cpu; }
+
+    /// Called at the start of a solve, before anything is written: the time to allocate what so many problems need.
+    virtual void reserve(std::int64_t num_problems);
 
     /// Whether f and g have curvature in θ, without which step_rule::automatic finds no steps.
     virtual bool has_curvature() const { return true; }
