@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cstring>
 #include <string>
-#include <type_traits>
 
 #include "cubome/error.hpp"
 
@@ -30,19 +29,6 @@ bool has_tolerance(const problem_parameters<batch_number<Real>>& p) {
     return is_set(p.tol_stationarity) || is_set(p.tol_gap) || is_set(p.rel_tol_stationarity) || is_set(p.rel_tol_gap);
 }
 
-/// The bytes of what cannot pass for a result: NaN, −1, not_run, none.
-template <class T>
-constexpr int unset_byte = std::is_enum_v<T> ? 0 : 0xff;
-
-template <class T>
-char* as_bytes(const T* data) {
-    return reinterpret_cast<char*>(const_cast<T*>(data));
-}
-
-std::size_t bytes_of(std::int64_t count, std::int64_t each) {
-    return static_cast<std::size_t>(count * each);
-}
-
 }  // namespace
 
 template <class Real>
@@ -53,19 +39,11 @@ cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Rea
       layout_(layout),
       texts_{steps == step_rule::automatic ? solve_text::plain_automatic : solve_text::plain, solve_text::full},
       steps_per_launch_(steps_per_launch),
+      device_(find_device(runtime, device)),
+      places_(runtime, layout, device_),
       shared_(runtime, kept_memory::where::device),
       slots_{slot(runtime), slot(runtime)} {
     std::copy_n(dims, problem_runner<Real>::max_dims, dims_);
-    // Without a driver the call leaves its output unwritten.
-    int num_devices = 0;
-    runtime_.call(&cuda_calls::device_count, "counting devices", &num_devices);
-    if (num_devices == 0) throw backend_unavailable("cuda: there is no device");
-    if (device >= num_devices)
-        throw invalid_argument("solve", "execution.device", "is " + std::to_string(device),
-                               "less than the number of devices, " + std::to_string(num_devices));
-    device_ = device;
-    if (device < 0) runtime_.call(&cuda_calls::current_device, "asking for the current device", &device_);
-
     const device_scope scope(runtime_, device_);
     int num_multiprocessors = 0, most_shared = 0;
     const auto ask = [&](int which, int* value) {
@@ -130,20 +108,9 @@ bool cuda_backend<Real>::is_filled_by(std::int64_t num_problems) const noexcept 
 }
 
 template <class Real>
-memory_kind cuda_backend<Real>::locate(const char* function, const char* name, const void* address) const {
-    memory_kind kind = memory_kind::pageable;
-    int where = 0;
-    runtime_.call(&cuda_calls::address, "asking where an array lies", &kind, &where, address);
-    if (kind == memory_kind::device && where != device_)
-        throw invalid_argument(function, name, "lies on device " + std::to_string(where),
-                               "memory of the host or of device " + std::to_string(device_));
-    return kind;
-}
-
-template <class Real>
 bool cuda_backend<Real>::can_host_read(const void* address) const {
     const device_scope scope(runtime_, device_);
-    return locate("solve", "state.iteration", address) != memory_kind::device;
+    return places_.locate("solve", "state.iteration", address) != memory_kind::device;
 }
 
 template <class Real>
@@ -152,22 +119,9 @@ bool cuda_backend<Real>::is_on_device(const batch_arguments<Real>& batch) const 
     auto arguments = batch;
     bool result = false;
     visit_arrays(arguments, layout_, [&](const char* name, auto*& data, std::int64_t, bool, array_role) {
-        result = result || locate("solve", name, data) == memory_kind::device;
+        result = result || places_.locate("solve", name, data) == memory_kind::device;
     });
     return result;
-}
-
-template <class Real>
-void cuda_backend<Real>::expect_on_device(const char* function, const cuda_batch<Real>& batch,
-                                          const void* workspace) const {
-    const auto expect = [&](const char* name, const void* data) {
-        if (locate(function, name, data) == memory_kind::pageable)
-            throw invalid_argument(function, name, "lies in pageable host memory", "memory that the device can reach");
-    };
-    auto arguments = batch.arguments;
-    visit_arrays(arguments, layout_,
-                 [&](const char* name, auto*& data, std::int64_t, bool, array_role) { expect(name, data); });
-    if (workspace != nullptr) expect("workspace", workspace);
 }
 
 template <class Real>
@@ -211,7 +165,7 @@ template <class Real>
 void cuda_backend<Real>::enqueue(const cuda_batch<Real>& batch, void* workspace, CUstream_st* stream) {
     const profiler_range range(runtime_, "cubome::enqueue");
     const device_scope scope(runtime_, device_);
-    expect_on_device("enqueue", batch, workspace);
+    places_.expect_on_device("enqueue", batch.arguments, workspace);
     auto arguments = batch.arguments;
     // The kernel writes every other result of every problem.
     const auto clear = [&](Real* trace) {
@@ -226,42 +180,6 @@ void cuda_backend<Real>::enqueue(const cuda_batch<Real>& batch, void* workspace,
 }
 
 // --- a batch that lies anywhere
-
-template <class Real>
-typename cuda_backend<Real>::host_arrays cuda_backend<Real>::find_host_arrays(const cuda_batch<Real>& batch,
-                                                                              bool are_pinned_staged) const {
-    host_arrays result;
-    auto arguments = batch.arguments;
-    visit_arrays(arguments, layout_,
-                 [&]<class T>(const char* name, T*& data, std::int64_t each, bool is_shared, array_role role) {
-                     const memory_kind kind = locate("solve", name, data);
-                     const bool is_on_host =
-                         kind == memory_kind::pageable || (kind == memory_kind::pinned && are_pinned_staged);
-                     result.push_back({is_on_host ? as_bytes(data) : nullptr,
-                                       each * static_cast<std::int64_t>(sizeof(T)), is_shared, role, unset_byte<T>});
-                 });
-    return result;
-}
-
-template <class Real>
-typename cuda_backend<Real>::staging cuda_backend<Real>::stage(const host_arrays& arrays, std::int64_t num_problems,
-                                                               bool are_shared) {
-    staging result;
-    result.offsets.resize(arrays.size());
-    arena counter(nullptr);
-    for (const array_role role : {array_role::input, array_role::state, array_role::result}) {
-        if (role == array_role::state) result.state_begin = counter.used();
-        if (role == array_role::result) result.result_begin = counter.used();
-        for (std::size_t i = 0; i < arrays.size(); ++i) {
-            const host_array& a = arrays[i];
-            if (a.data == nullptr || a.is_shared != are_shared || a.role != role) continue;
-            result.offsets[i] = counter.used();
-            counter.take<char>(num_problems * a.bytes_per_problem);
-        }
-    }
-    result.end = counter.used();
-    return result;
-}
 
 template <class Real>
 std::int64_t cuda_backend<Real>::first_chunk(const cuda_batch<Real>& batch, const host_arrays& arrays) const {
@@ -280,9 +198,9 @@ std::int64_t cuda_backend<Real>::first_chunk(const cuda_batch<Real>& batch, cons
 
 template <class Real>
 void cuda_backend<Real>::reserve(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk) {
-    const std::size_t staged = stage(arrays, chunk, false).end;
+    const std::size_t staged = stage_arrays(arrays, chunk, false).end;
     const std::size_t bytes = make_series(batch, batch.arguments, chunk, nullptr).bytes();
-    shared_.reserve(stage(arrays, 1, true).end);
+    shared_.reserve(stage_arrays(arrays, 1, true).end);
     for (slot& s : slots_) {
         s.device.reserve(staged + bytes);
         s.staged.reserve(staged);
@@ -299,77 +217,17 @@ void cuda_backend<Real>::release() {
     }
 }
 
-template <class Real>
-void cuda_backend<Real>::clear_results(const cuda_batch<Real>& batch, const host_arrays& arrays) {
-    auto arguments = batch.arguments;
-    std::size_t i = 0;
-    visit_arrays(arguments, layout_, [&](const char*, auto*& data, std::int64_t, bool, array_role role) {
-        const host_array& a = arrays[i++];
-        if (role != array_role::result) return;
-        const std::size_t bytes = bytes_of(batch.num_problems, a.bytes_per_problem);
-        if (a.data != nullptr)
-            std::memset(a.data, a.unset, bytes);
-        else
-            runtime_.call(&cuda_calls::set, "clearing the report", static_cast<void*>(as_bytes(data)), a.unset, bytes,
-                          slots_[0].stream.get());
-    });
-}
-
-template <class Real>
-void cuda_backend<Real>::copy_shared(const host_arrays& arrays, const staging& place) {
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
-        const host_array& a = arrays[i];
-        if (a.data == nullptr || !a.is_shared) continue;
-        runtime_.call(&cuda_calls::copy, "copying what all problems share",
-                      static_cast<void*>(shared_.data() + place.offsets[i]), static_cast<const void*>(a.data),
-                      bytes_of(1, a.bytes_per_problem), slots_[0].stream.get());
-    }
-}
-
-/// The batch as the device sees the slot's chunk of it.
-template <class Real>
-batch_arguments<Real> cuda_backend<Real>::chunk_arguments(const cuda_batch<Real>& batch, const host_arrays& arrays,
-                                                          const staging& shared_place, const slot& s) const {
-    auto result = batch.arguments;
-    std::size_t i = 0;
-    visit_arrays(result, layout_, [&](const char*, auto*& data, std::int64_t each, bool is_shared, array_role) {
-        using pointer = std::remove_reference_t<decltype(data)>;
-        if (arrays[i].data == nullptr)
-            data += is_shared ? 0 : s.first * each;
-        else if (is_shared)
-            data = reinterpret_cast<pointer>(shared_.data() + shared_place.offsets[i]);
-        else
-            data = reinterpret_cast<pointer>(s.device.data() + s.place.offsets[i]);
-        ++i;
-    });
-    return result;
-}
-
 /// Loads a chunk and enqueues its first launch.
 template <class Real>
 void cuda_backend<Real>::begin(slot& s, const cuda_batch<Real>& batch, const host_arrays& arrays,
                                const staging& shared_place, std::int64_t first, std::int64_t count, void* workspace) {
     s.first = first;
     s.count = s.num_unfinished = count;
-    s.place = stage(arrays, count, false);
-    {
-        const profiler_range range(runtime_, "cubome::copy to the device");
-        for (std::size_t i = 0; i < arrays.size(); ++i) {
-            const host_array& a = arrays[i];
-            if (a.data == nullptr || a.is_shared) continue;
-            char* const staged = s.staged.data() + s.place.offsets[i];
-            const std::size_t bytes = bytes_of(count, a.bytes_per_problem);
-            if (a.role == array_role::result)
-                std::memset(staged, a.unset, bytes);
-            else
-                std::memcpy(staged, a.data + first * a.bytes_per_problem, bytes);
-        }
-        if (s.place.end > 0)
-            runtime_.call(&cuda_calls::copy, "copying problems to the device", static_cast<void*>(s.device.data()),
-                          static_cast<const void*>(s.staged.data()), s.place.end, s.stream.get());
-    }
-    s.launches = make_series(batch, chunk_arguments(batch, arrays, shared_place, s), count,
-                             workspace != nullptr ? workspace : s.device.data() + s.place.end);
+    s.place = stage_arrays(arrays, count, false);
+    places_.load(arrays, first, count, s.staged.data(), s.device.data(), s.place, s.stream.get());
+    const auto arguments =
+        places_.on_device(batch.arguments, arrays, first, shared_.data(), shared_place, s.device.data(), s.place);
+    s.launches = make_series(batch, arguments, count, workspace != nullptr ? workspace : s.device.data() + s.place.end);
     s.launches.launch(runtime_, s.stream.get(), false);
     follow(s);
 }
@@ -377,13 +235,11 @@ void cuda_backend<Real>::begin(slot& s, const cuda_batch<Real>& batch, const hos
 /// Enqueues what the host wants to see of a launch: results after the last one, else how many problems are left.
 template <class Real>
 void cuda_backend<Real>::follow(slot& s) {
-    const std::size_t state = s.place.state_begin;
-    if (!s.launches.is_over())
+    if (s.launches.is_over())
+        places_.fetch(s.staged.data(), s.device.data(), s.place, s.stream.get());
+    else
         runtime_.call(&cuda_calls::copy, "asking how many problems go on", static_cast<void*>(s.num_left.data()),
                       static_cast<const void*>(s.launches.num_left()), sizeof(std::int64_t), s.stream.get());
-    else if (s.place.end > state)
-        runtime_.call(&cuda_calls::copy, "copying results to the host", static_cast<void*>(s.staged.data() + state),
-                      static_cast<const void*>(s.device.data() + state), s.place.end - state, s.stream.get());
 }
 
 /// Sees a chunk to its end, and unloads it.
@@ -411,22 +267,16 @@ void cuda_backend<Real>::finish(slot& s, const cuda_batch<Real>& batch, const ho
     wait();
     if (!is_cancelled) note(0);
 
-    const profiler_range range(runtime_, "cubome::copy to the host");
-    for (std::size_t i = 0; i < arrays.size(); ++i) {
-        const host_array& a = arrays[i];
-        if (a.data != nullptr && a.role != array_role::input)
-            std::memcpy(a.data + s.first * a.bytes_per_problem, s.staged.data() + s.place.offsets[i],
-                        bytes_of(s.count, a.bytes_per_problem));
-    }
+    places_.unload(arrays, s.first, s.count, s.staged.data(), s.place);
 }
 
 template <class Real>
 void cuda_backend<Real>::run(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk,
                              void* workspace) {
     const std::int64_t n = batch.num_problems;
-    const staging shared_place = stage(arrays, 1, true);
-    clear_results(batch, arrays);
-    copy_shared(arrays, shared_place);
+    const staging shared_place = stage_arrays(arrays, 1, true);
+    places_.clear_results(batch.arguments, n, arrays, slots_[0].stream.get());
+    places_.copy_shared(arrays, shared_.data(), shared_place, slots_[0].stream.get());
     if (chunk < n) runtime_.call(&cuda_calls::synchronize, "loading what all problems share", slots_[0].stream.get());
 
     const auto is_cancelled = [&] { return batch.cancel != nullptr && batch.cancel->load(std::memory_order_relaxed); };
@@ -449,11 +299,9 @@ template <class Real>
 void cuda_backend<Real>::solve(const cuda_batch<Real>& batch, void* workspace) {
     const profiler_range range(runtime_, "cubome::solve");
     const device_scope scope(runtime_, device_);
-    if (workspace != nullptr) expect_on_device("solve", batch, workspace);
-    const host_arrays arrays = find_host_arrays(batch, workspace == nullptr);
-    const bool is_any_on_device =
-        std::any_of(arrays.begin(), arrays.end(), [](const host_array& a) { return a.data == nullptr; });
-    if (is_any_on_device) {
+    if (workspace != nullptr) places_.expect_on_device("solve", batch.arguments, workspace);
+    const host_arrays arrays = places_.find(batch.arguments, workspace == nullptr);
+    if (is_any_on_device(arrays)) {
         // What the caller copied there or computed without naming a stream.
         CUstream_st* const legacy = nullptr;
         runtime_.call(&cuda_calls::synchronize, "waiting for the default stream", legacy);

@@ -4,10 +4,9 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <vector>
 
 #include "cubome/cuda/launch.hpp"
-#include "host/batch_arrays.hpp"
+#include "host/cuda_arrays.hpp"
 #include "host/cuda_calls.hpp"
 #include "host/cuda_launches.hpp"
 #include "host/cuda_memory.hpp"
@@ -66,23 +65,6 @@ public:
     void solve(const cuda_batch<Real>& batch, void* workspace);
 
 private:
-    /// An array of the batch that lies in host memory.
-    struct host_array {
-        char* data = nullptr;  ///< null: the device reaches it where it lies
-        std::int64_t bytes_per_problem = 0;
-        bool is_shared = false;
-        array_role role = array_role::input;
-        int unset = 0;  ///< the byte that a result is filled with beforehand
-    };
-    using host_arrays = std::vector<host_array>;  ///< in the order of visit_arrays
-
-    /// Where the parts of some problems' arrays lie in a buffer: inputs, then state, then results, so that each way is
-    /// one copy.
-    struct staging {
-        std::vector<std::size_t> offsets;  ///< by array
-        std::size_t state_begin = 0, result_begin = 0, end = 0;
-    };
-
     /// A stream with its buffers, and the chunk that it works on.
     struct slot {
         explicit slot(cuda_runtime& r)
@@ -105,19 +87,11 @@ private:
     std::int64_t steps_of(const cuda_batch<Real>& batch) const;
     launch_series<Real> make_series(const cuda_batch<Real>& batch, const batch_arguments<Real>& arguments,
                                     std::int64_t num_problems, void* workspace) const;
-    memory_kind locate(const char* function, const char* name, const void* address) const;
-    void expect_on_device(const char* function, const cuda_batch<Real>& batch, const void* workspace) const;
     void load_selection();
 
-    host_arrays find_host_arrays(const cuda_batch<Real>& batch, bool are_pinned_staged) const;
-    static staging stage(const host_arrays& arrays, std::int64_t num_problems, bool are_shared);
     std::int64_t first_chunk(const cuda_batch<Real>& batch, const host_arrays& arrays) const;
     void reserve(const cuda_batch<Real>& batch, const host_arrays& arrays, std::int64_t chunk);
     void release();
-    void clear_results(const cuda_batch<Real>& batch, const host_arrays& arrays);
-    void copy_shared(const host_arrays& arrays, const staging& place);
-    batch_arguments<Real> chunk_arguments(const cuda_batch<Real>& batch, const host_arrays& arrays,
-                                          const staging& shared_place, const slot& s) const;
     void begin(slot& s, const cuda_batch<Real>& batch, const host_arrays& arrays, const staging& shared_place,
                std::int64_t first, std::int64_t count, void* workspace);
     void follow(slot& s);
@@ -129,7 +103,8 @@ private:
     solve_text texts_[2];
     std::int64_t dims_[problem_runner<Real>::max_dims];
     std::int64_t steps_per_launch_;
-    int device_ = 0;
+    int device_;
+    array_places places_;
     loaded_kernel kernels_[2];  ///< of texts_
     kept_memory shared_;        ///< what all problems share of the host's
     slot slots_[2];

@@ -9,7 +9,9 @@
 
 #include "cubome/error.hpp"
 
-struct CUstream_st;  // what cudaStream_t points to
+struct CUgraph_st;      // what cudaGraph_t points to,
+struct CUgraphExec_st;  // cudaGraphExec_t,
+struct CUstream_st;     // cudaStream_t
 
 /// Every call of the CUDA runtime that the library makes goes through one table. Builds without nvcc have none; tests
 /// put a model of a device in its place, or make calls fail and count them.
@@ -59,6 +61,13 @@ struct cuda_calls {
     cuda_call<CUstream_st**> create_stream{"cudaStreamCreateWithFlags", {}};  ///< that does not wait for the legacy one
     cuda_call<CUstream_st*> destroy_stream{"cudaStreamDestroy", {}};
     cuda_call<CUstream_st*> synchronize{"cudaStreamSynchronize", {}};
+    /// From now on the stream records what this thread enqueues on it.
+    cuda_call<CUstream_st*> begin_capture{"cudaStreamBeginCapture", {}};
+    cuda_call<CUstream_st*, CUgraph_st**> end_capture{"cudaStreamEndCapture", {}};
+    cuda_call<CUgraphExec_st**, CUgraph_st*> instantiate{"cudaGraphInstantiate", {}};
+    cuda_call<CUgraphExec_st*, CUstream_st*> launch_graph{"cudaGraphLaunch", {}};
+    cuda_call<CUgraph_st*> destroy_graph{"cudaGraphDestroy", {}};
+    cuda_call<CUgraphExec_st*> destroy_executable{"cudaGraphExecDestroy", {}};
     cuda_call<> forget_error{"cudaGetLastError", {}};  ///< returns what it forgets
     cuda_call<> pending_error{"cudaPeekAtLastError", {}};
 
@@ -72,6 +81,7 @@ struct cuda_calls {
         f(device_count), f(current_device), f(set_device), f(device_attribute), f(memory_info), f(address);
         f(allow_shared_bytes), f(blocks_per_multiprocessor), f(launch), f(select_flagged);
         f(allocate_device), f(free_device), f(allocate_pinned), f(free_pinned), f(copy), f(set);
+        f(begin_capture), f(end_capture), f(instantiate), f(launch_graph), f(destroy_graph), f(destroy_executable);
         f(create_stream), f(destroy_stream), f(synchronize), f(forget_error), f(pending_error);
     }
 };

@@ -85,4 +85,51 @@ private:
     CUstream_st* stream_ = nullptr;
 };
 
+/// Work that was recorded once, to be launched again and again.
+class kept_graph {
+public:
+    explicit kept_graph(cuda_runtime& runtime) : runtime_(runtime) {}
+    kept_graph(const kept_graph&) = delete;
+    kept_graph& operator=(const kept_graph&) = delete;
+    ~kept_graph() {
+        if (executable_ != nullptr) runtime_.try_call(&cuda_calls::destroy_executable, executable_);
+    }
+
+    bool is_recorded() const { return executable_ != nullptr; }
+
+    /// @param work enqueues on the stream, which records it
+    template <class Work>
+    void record(CUstream_st* stream, Work&& work) {
+        constexpr const char* place = "recording an iteration";
+        runtime_.call(&cuda_calls::begin_capture, place, stream);
+        CUgraph_st* graph = nullptr;
+        try {
+            work();
+        } catch (...) {
+            runtime_.try_call(&cuda_calls::end_capture, stream, &graph);
+            destroy(graph);
+            throw;
+        }
+        runtime_.call(&cuda_calls::end_capture, place, stream, &graph);
+        try {
+            runtime_.call(&cuda_calls::instantiate, place, &executable_, graph);
+        } catch (...) {
+            destroy(graph);
+            throw;
+        }
+        destroy(graph);
+    }
+    void launch(CUstream_st* stream) {
+        runtime_.call(&cuda_calls::launch_graph, "launching an iteration", executable_, stream);
+    }
+
+private:
+    void destroy(CUgraph_st* graph) {
+        if (graph != nullptr) runtime_.try_call(&cuda_calls::destroy_graph, graph);
+    }
+
+    cuda_runtime& runtime_;
+    CUgraphExec_st* executable_ = nullptr;
+};
+
 }  // namespace cubome::detail

@@ -59,6 +59,20 @@ cuda_calls linked_cuda_calls() {
     };
     c.destroy_stream.function = [](CUstream_st* stream) { return cudaStreamDestroy(stream); };
     c.synchronize.function = [](CUstream_st* stream) { return cudaStreamSynchronize(stream); };
+    c.begin_capture.function = [](CUstream_st* stream) {
+        return cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal);
+    };
+    c.end_capture.function = [](CUstream_st* stream, CUgraph_st** graph) {
+        return cudaStreamEndCapture(stream, graph);
+    };
+    c.instantiate.function = [](CUgraphExec_st** executable, CUgraph_st* graph) {
+        return cudaGraphInstantiate(executable, graph, 0);
+    };
+    c.launch_graph.function = [](CUgraphExec_st* executable, CUstream_st* stream) {
+        return cudaGraphLaunch(executable, stream);
+    };
+    c.destroy_graph.function = [](CUgraph_st* graph) { return cudaGraphDestroy(graph); };
+    c.destroy_executable.function = [](CUgraphExec_st* executable) { return cudaGraphExecDestroy(executable); };
     c.forget_error.function = [] { return cudaGetLastError(); };
     c.pending_error.function = [] { return cudaPeekAtLastError(); };
     c.error_name = [](int code) { return cudaGetErrorName(static_cast<cudaError_t>(code)); };

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "cubome/cuda/runner.cuh"
+#include "cubome/cuda/stage_kernel.cuh"
 #include "host/batch_arrays.hpp"
 #include "host/cuda_calls.hpp"
 #include "texts.hpp"
@@ -86,6 +87,18 @@ public:
         }
     }
 
+    /// Lets the stages of the staged engine be launched.
+    template <class Real>
+    void add(const cubome::staged_kernels<Real>& stages) {
+        for (int which = 0; which < cubome::num_stages; ++which) {
+            known_kernel& k = kernels_[stages.kernel(static_cast<cubome::stage>(which))];
+            k.copy = [this](void** arguments, const launch_shape& shape) -> task {
+                const auto a = *static_cast<const cubome::staged_arguments<Real>*>(arguments[0]);
+                return {[this, a, shape] { run<Real>(shape, a); }, addresses<Real>(a)};
+            };
+        }
+    }
+
     /// The calling thread's device.
     int current() const {
         const auto found = current_devices().find(serial_);
@@ -107,7 +120,7 @@ public:
         return static_cast<T*>(memory);
     }
     /// Work of the user's own on a stream.
-    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).work.push_back({std::move(work), {}}); }
+    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).take({std::move(work), {}}); }
     /// Between host and device, at once.
     void copy(void* to, const void* from, std::size_t bytes) {
         unlock();
@@ -134,8 +147,8 @@ public:
         stream& found = find(s);
         found.is_capturing = false;
         std::vector<std::function<void()>> graph;
-        for (task& node : found.work) graph.push_back(std::move(node.work));
-        found.work.clear();
+        for (task& node : found.captured) graph.push_back(std::move(node.work));
+        found.captured.clear();
         return graph;
     }
     void replay(const std::vector<std::function<void()>>& graph) {
@@ -145,6 +158,7 @@ public:
     bool is_anything_pending() const {
         return is_any_stream([](const stream& s) { return !s.work.empty(); });
     }
+    std::int64_t num_graphs() const { return static_cast<std::int64_t>(graphs_.size() + executables_.size()); }
     std::int64_t num_streams() const { return static_cast<std::int64_t>(streams_.size()); }
     /// Of both kinds, the user's own among them.
     std::int64_t num_allocations() const { return num_alive_; }
@@ -157,8 +171,24 @@ private:
     struct stream {
         int device = 0;
         std::deque<task> work;
+        std::vector<task> captured;
         bool is_capturing = false;
+
+        void take(task t) {
+            if (is_capturing)
+                captured.push_back(std::move(t));
+            else
+                work.push_back(std::move(t));
+        }
     };
+    using task_graph = std::vector<task>;  ///< also in its executable form
+    template <class Handle>
+    static auto find_graph(std::vector<std::unique_ptr<task_graph>>& all, Handle* handle) {
+        const auto found = std::find_if(all.begin(), all.end(),
+                                        [&](const auto& g) { return reinterpret_cast<Handle*>(g.get()) == handle; });
+        EXPECT_NE(found, all.end()) << "no such graph";
+        return found;
+    }
 
     template <class Predicate>
     bool is_any_stream(Predicate&& is) const {
@@ -188,6 +218,12 @@ private:
             const task next = std::move(s.work.front());
             s.work.pop_front();
             execute(next.work);
+        }
+    }
+    void forget_captures() {
+        for (auto& s : streams_) {
+            s->is_capturing = false;
+            s->captured.clear();
         }
     }
     void expect_no_capture(const char* call) const {
@@ -282,10 +318,17 @@ private:
     template <class Real>
     void run(const known_kernel& known, const launch_shape& shape, const cubome::launch_arguments<Real>& a);
 
+    template <class Real>
+    static std::vector<const void*> addresses(const cubome::staged_arguments<Real>& a);
+
+    template <class Real>
+    void run(const launch_shape& shape, const cubome::staged_arguments<Real>& a);
+
     std::map<const void*, known_kernel> kernels_;
     memories allocations_;
     memories pinned_;
     std::vector<std::unique_ptr<stream>> streams_;
+    std::vector<std::unique_ptr<task_graph>> graphs_, executables_;
     std::map<int, stream> legacy_;  ///< by device
     std::int64_t num_alive_ = 0;
     std::recursive_mutex mutex_;  ///< of the table's calls
@@ -362,6 +405,51 @@ void device::run(const known_kernel& known, const launch_shape& shape, const cub
     });
 }
 
+template <class Real>
+std::vector<const void*> device::addresses(const cubome::staged_arguments<Real>& a) {
+    std::vector<const void*> result{a.records, a.flags};
+    for (const Real* x : {a.batch.outer,
+                          a.batch.inner,
+                          a.batch.multiplier,
+                          a.batch.best_outer,
+                          a.batch.best_inner,
+                          a.batch.report_gap,
+                          a.batch.trace_gap,
+                          a.descent,
+                          a.gradient,
+                          a.outer_value_gradient,
+                          a.inner_value_gradient,
+                          a.outer_gap_gradient,
+                          a.inner_gap_gradient,
+                          a.outer_velocity,
+                          a.inner_velocity,
+                          a.descent_velocity,
+                          a.kept_descent_velocity,
+                          a.inner_probe,
+                          a.outer_probe,
+                          a.outer_value,
+                          a.gap,
+                          a.magnitude,
+                          a.held_out,
+                          a.partial,
+                          a.largest,
+                          a.descent_largest,
+                          a.promise})
+        if (x != nullptr) result.push_back(x);
+    return result;
+}
+
+template <class Real>
+void device::run(const launch_shape& shape, const cubome::staged_arguments<Real>& a) {
+    for (const void* x : addresses<Real>(a)) EXPECT_TRUE(is_pinned(x) || is_of(shape.device, x, 1));
+    EXPECT_EQ(a.batch.cancel, nullptr) << "a host's address";
+    if (testing::Test::HasFailure()) return;
+    const auto kernel = reinterpret_cast<void (*)(const cubome::staged_arguments<Real>&)>(shape.kernel);
+    threads(static_cast<cubome::index>(shape.threads_per_block)).launch(shape.num_blocks, shape.shared_bytes, [&] {
+        kernel(a);
+    });
+}
+
 inline cuda_calls device::calls() {
     cuda_calls c;
     c.device_count.function = [this](int* count) {
@@ -413,7 +501,7 @@ inline cuda_calls device::calls() {
         const known_kernel& known = kernels_.at(kernel);
         const auto allowed = known.allowed_bytes.find(here);
         EXPECT_LE(shared_bytes, allowed == known.allowed_bytes.end() ? allowed_unasked : allowed->second);
-        find_of_current_device(s).work.push_back(
+        find_of_current_device(s).take(
             known.copy(arguments, {kernel, num_blocks, threads_per_block, shared_bytes, here}));
         ++num_launches[here];
         return 0;
@@ -436,7 +524,7 @@ inline cuda_calls device::calls() {
             for (std::int64_t i = 0; i < n; ++i)
                 if (flags[i] != 0) indices[(*num_indices)++] = i;
         };
-        find_of_current_device(s).work.push_back({work, {temporary, flags, indices, num_indices}});
+        find_of_current_device(s).take({work, {temporary, flags, indices, num_indices}});
         return 0;
     };
     c.allocate_device.function = [this](void** memory, std::size_t bytes) {
@@ -469,12 +557,12 @@ inline cuda_calls device::calls() {
     c.copy.function = [this](void* to, const void* from, std::size_t bytes, CUstream_st* s) {
         EXPECT_NE(is_device(to, bytes), is_device(from, bytes)) << "a copy within one memory, or past its end";
         EXPECT_TRUE(is_of(current(), to, bytes) || is_of(current(), from, bytes)) << "memory of another device";
-        find_of_current_device(s).work.push_back({[=] { std::memcpy(to, from, bytes); }, {to, from}});
+        find_of_current_device(s).take({[=] { std::memcpy(to, from, bytes); }, {to, from}});
         return 0;
     };
     c.set.function = [this](void* to, int byte, std::size_t bytes, CUstream_st* s) {
         EXPECT_TRUE(is_of(current(), to, bytes));
-        find_of_current_device(s).work.push_back({[=] { std::memset(to, byte, bytes); }, {to}});
+        find_of_current_device(s).take({[=] { std::memset(to, byte, bytes); }, {to}});
         return 0;
     };
     c.create_stream.function = [this](CUstream_st** s) { return *s = make_stream(), 0; };
@@ -486,6 +574,38 @@ inline cuda_calls device::calls() {
     c.synchronize.function = [this](CUstream_st* s) {
         expect_no_capture("cudaStreamSynchronize");
         synchronize(s);
+        return 0;
+    };
+    c.begin_capture.function = [this](CUstream_st* s) {
+        expect_no_capture("cudaStreamBeginCapture");
+        find_of_current_device(s).is_capturing = true;
+        return 0;
+    };
+    c.end_capture.function = [this](CUstream_st* s, CUgraph_st** recorded) {
+        stream& from = find_of_current_device(s);
+        EXPECT_TRUE(from.is_capturing);
+        from.is_capturing = false;
+        graphs_.push_back(std::make_unique<task_graph>(std::exchange(from.captured, {})));
+        *recorded = reinterpret_cast<CUgraph_st*>(graphs_.back().get());
+        return 0;
+    };
+    c.instantiate.function = [this](CUgraphExec_st** executable, CUgraph_st* recorded) {
+        executables_.push_back(std::make_unique<task_graph>(**find_graph(graphs_, recorded)));
+        *executable = reinterpret_cast<CUgraphExec_st*>(executables_.back().get());
+        return 0;
+    };
+    c.launch_graph.function = [this](CUgraphExec_st* executable, CUstream_st* s) {
+        stream& on = find_of_current_device(s);
+        for (const task& node : **find_graph(executables_, executable)) on.take(node);
+        return 0;
+    };
+    c.destroy_graph.function = [this](CUgraph_st* recorded) {
+        graphs_.erase(find_graph(graphs_, recorded));
+        return 0;
+    };
+    c.destroy_executable.function = [this](CUgraphExec_st* executable) {
+        EXPECT_FALSE(is_anything_pending()) << "a graph destroyed that may be at work";
+        executables_.erase(find_graph(executables_, executable));
         return 0;
     };
     c.forget_error.function = [this] { return std::exchange(pending_error, 0); };
@@ -505,6 +625,8 @@ inline cuda_calls device::calls() {
             if (inject.k == 0 || num_counted < inject.k || (num_counted > inject.k && !inject.for_ever))
                 return inner(arguments...);
             ++num_failed;
+            // That one ends a capture whatever it says of it.
+            if (name == "cudaStreamEndCapture") forget_captures();
             if (name.find("Free") != std::string::npos || name.find("Destroy") != std::string::npos)
                 ++num_failed_releases;
             return inject.code;

@@ -7,11 +7,8 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <type_traits>
-#include <utility>
 #include <vector>
 
 #include "cubome/cubome.hpp"
@@ -19,12 +16,9 @@
 #include "cubome/problems/coreset.hpp"
 #include "cubome/problems/linear_model.hpp"
 #include "cubome/problems/quadratic.hpp"
-#include "family_oracle.hpp"
-#include "host/batch_arrays.hpp"
-#include "host/staged/staged_run.hpp"
-#include "host/validate.hpp"
 #include "library_outputs.hpp"
 #include "random_problems.hpp"
+#include "staged_subjects.hpp"
 
 namespace {
 
@@ -44,59 +38,20 @@ cubome::simt::device_model& device() {
     return model;
 }
 
-/// use(constant) of this stage, as a constant.
-template <class Use>
-void with_stage(stage which, Use&& use) {
-    constexpr auto num_stages = static_cast<std::size_t>(stage::report) + 1;
-    [&]<std::size_t... I>(std::index_sequence<I...>) {
-        (void)(... ||
-               (which == static_cast<stage>(I) && (use(std::integral_constant<stage, static_cast<stage>(I)>{}), true)));
-    }
-    (std::make_index_sequence<num_stages>{});
-}
-
-template <class Real>
-void run_serially(stage which, const staged_arguments<Real>& a, std::int64_t first, std::int64_t last) noexcept {
-    using group = cubome::serial_group<Real, width>;
-    const group g;
-    const cubome::stages<group> all(g, a);
-    with_stage(which, [&](auto constant) {
-        for (std::int64_t i = first; i < last; ++i) all.template run<decltype(constant)::value>(i);
-    });
-}
-
 /// Fewer blocks than items, so that blocks have several.
 template <class Real>
 void run_on_device(stage which, const staged_arguments<Real>& a, std::int64_t first, std::int64_t last) noexcept {
     EXPECT_EQ(first, 0);
     EXPECT_EQ(last, num_items(which, a));
-    with_stage(which, [&](auto constant) {
+    staged_subjects::with_stage(which, [&](auto constant) {
         device().launch(std::max<std::int64_t>(1, last / 2), cubome::stage_shared_bytes<Real, width>,
                         [&] { cubome::stage_kernel<decltype(constant)::value, Real, width>(a); });
     });
 }
 
 template <class Real, class Family>
-void solve(library_batch<Real>& b, const cubome::staged_functions<Real>& functions) {
-    namespace detail = cubome::detail;
-    family_oracle::oracle<Real, width, Family> oracle(b.problem, b.num_problems);
-    const auto arguments = detail::validate_batch(b.problem, b.settings, b.state(), b.report(), {});
-    const auto cut = [&](detail::piece_cutter pieces) {
-        const auto a =
-            detail::cut_pieces(pieces, arguments, b.num_problems, b.outer_dim, b.inner_dim, functions.record_bytes);
-        return std::pair(a, pieces.used());
-    };
-    const detail::aligned_memory memory(cut(detail::piece_cutter(nullptr)).second);
-    detail::clear_report(arguments, b.problem.layout(), b.num_problems);
-    detail::thread_team nobody(1);
-    detail::staged_run<Real>(oracle, functions, nobody, cut(detail::piece_cutter(memory.data())).first)
-        .solve(nullptr, nullptr);
-}
-
-template <class Real, class Family>
 void expect_the_bits_of_serial_lanes(const random_problems::shape& shape, std::uint64_t seed, std::int64_t num_problems,
                                      const std::vector<variation>& kinds) {
-    constexpr auto record_bytes = sizeof(cubome::staged_record<Real>);
     for (const variation kind : kinds) {
         SCOPED_TRACE(static_cast<int>(kind));
         generator random(seed + static_cast<std::uint64_t>(kind));
@@ -109,8 +64,8 @@ void expect_the_bits_of_serial_lanes(const random_problems::shape& shape, std::u
         if (num_problems > 2) source.inner[static_cast<std::size_t>(2 * shape.inner_dim())] = std::nan("");
         library_batch<Real> expected(source, true), found(source, true);
 
-        solve<Real, Family>(expected, {record_bytes, &run_serially<Real>});
-        solve<Real, Family>(found, {record_bytes, &run_on_device<Real>});
+        staged_subjects::solve_by_serial_lanes<Real, width, Family>(expected);
+        staged_subjects::solve<Real, width, Family>(found, {sizeof(cubome::staged_record<Real>), &run_on_device<Real>});
 
         EXPECT_EQ(differences(found, expected), "");
     }

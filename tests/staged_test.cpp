@@ -28,6 +28,7 @@
 #include "library_outputs.hpp"
 #include "random_problems.hpp"
 #include "serial_lanes.hpp"
+#include "staged_subjects.hpp"
 
 namespace {
 
@@ -37,6 +38,7 @@ using random_problems::batch;
 using random_problems::generator;
 using random_problems::library_batch;
 using random_problems::variation;
+using staged_subjects::box_of;
 
 template <class Real>
 inline constexpr index lanes = static_cast<index>(64 / sizeof(Real));
@@ -53,17 +55,6 @@ struct fused_half {
         return result;
     }
 };
-
-template <class Real>
-cubome::box<Real> box_of(const cubome::problem<Real>& problem) {
-    cubome::box<Real> result;
-    const int first = problem.layout().num_arrays - 4;
-    cubome::batch_view<const Real>* const bounds[] = {&result.outer_lower, &result.outer_upper, &result.inner_lower,
-                                                      &result.inner_upper};
-    for (int i = 0; i < 4; ++i)
-        if (problem.is_bound(first + i)) *bounds[i] = problem.array(first + i);
-    return result;
-}
 
 cubome::execution on_cpu(int num_threads = 1) {
     cubome::execution e;
@@ -655,6 +646,21 @@ private:
     std::int64_t outer_, inner_;
 };
 
+TEST(StagedArguments, AnOracleOfADeviceNeedsABuildWithOneAndADevice) {
+    struct of_device : of_dims {
+        using of_dims::of_dims;
+        cubome::backend where() const override { return cubome::backend::cuda; }
+    } oracle(3, 2);
+    try {
+        cubome::staged_solver<float> solver(oracle, {});
+        EXPECT_EQ(solver.info().where, cubome::backend::cuda);
+    } catch (const cubome::not_compiled& e) {
+        EXPECT_STREQ(e.what(), "solve: the backend 'cuda' is not part of this build, which has 'cpu'");
+    } catch (const cubome::backend_unavailable& e) {
+        EXPECT_NE(std::string(e.what()).find("cuda"), std::string::npos) << e.what();
+    }
+}
+
 TEST(StagedArguments, AreRefusedByNameBeforeTheOracleIsAsked) {
     const auto message_of = [](const auto& call) -> std::string {
         try {
@@ -680,7 +686,7 @@ TEST(StagedArguments, AreRefusedByNameBeforeTheOracleIsAsked) {
     EXPECT_EQ(make(oracle, {}, e), "solve: 'execution.num_threads' is -1, expected at least 0");
     e = on_cpu();
     e.where = cubome::backend::cuda;
-    EXPECT_EQ(make(oracle, {}, e), "solve: the staged engine of this build has no backend 'cuda'");
+    EXPECT_EQ(make(oracle, {}, e), "solve: 'execution.where' is 'cuda', expected 'cpu', where the oracle works");
 
     cubome::staged_solver<float> solver(oracle, {}, {}, on_cpu());
     EXPECT_EQ(std::string(solver.info().mapping), "staged");

@@ -7,8 +7,10 @@
 #include "cubome/problem.hpp"
 #include "host/batch_arrays.hpp"
 #include "host/execution.hpp"
+#include "host/staged/cpu_stages.hpp"
 #include "host/staged/stage_functions.hpp"
-#include "host/staged/staged_run.hpp"
+#include "host/staged/staged_cuda.hpp"
+#include "host/staged/staged_kernels.hpp"
 #include "host/staged/thread_team.hpp"
 #include "host/validate.hpp"
 #include "host/workspace.hpp"
@@ -103,10 +105,24 @@ struct staged_solver<Real>::plan {
         bind("inner_lower", b.inner_lower);
         bind("inner_upper", b.inner_upper);
         detail::validate(problem, settings);
-        if (detail::choose_backend(e.where) == backend::cuda)
-            throw not_compiled("solve: the staged engine of this build has no backend 'cuda'");
-        info.where = backend::cpu;
         info.mapping = "staged";
+        info.where = where_of(o, detail::choose_backend(e.where));
+        if (info.where == backend::cuda)
+            prepare_cuda(e);
+        else
+            prepare_cpu(e);
+    }
+
+    /// The solver works where its oracle does.
+    static backend where_of(const cubome::oracle<Real>& o, backend wanted) {
+        const backend where = o.where() == backend::cuda ? backend::cuda : backend::cpu;
+        if (wanted != backend::automatic && wanted != where)
+            throw invalid_argument("solve", "execution.where", "is '" + std::string(to_string(wanted)) + "'",
+                                   "'" + std::string(to_string(where)) + "', where the oracle works");
+        return where;
+    }
+
+    void prepare_cpu(const execution& e) {
         info.instructions = detail::choose_instructions(
             "staged", e.instructions, [](instruction_set which) { return compiled_for<Real>(which) != nullptr; });
         functions = compiled_for<Real>(info.instructions);
@@ -114,8 +130,18 @@ struct staged_solver<Real>::plan {
         info.num_threads = team->num_threads();
     }
 
+    void prepare_cuda(const execution& e) {
+        auto* const runtime = detail::current_cuda_runtime();
+        const auto* const kernels = detail::current_staged_kernels<Real>();
+        if (runtime == nullptr || kernels == nullptr)
+            throw not_compiled("solve: the backend 'cuda' is not part of this build, which has 'cpu'");
+        cuda = std::make_unique<detail::staged_cuda<Real>>(*runtime, *kernels, problem.layout(), e.device);
+        info.device = cuda->device();
+    }
+
     staged_arguments<Real> cut(detail::piece_cutter& pieces, const batch_arguments<Real>& batch, std::int64_t n) const {
-        return detail::cut_pieces(pieces, batch, n, problem.outer_dim(), problem.inner_dim(), functions->record_bytes);
+        const std::size_t record_bytes = cuda != nullptr ? cuda->record_bytes() : functions->record_bytes;
+        return detail::cut_pieces(pieces, batch, n, problem.outer_dim(), problem.inner_dim(), record_bytes);
     }
 
     std::size_t workspace_bytes(std::int64_t n) const {
@@ -133,20 +159,51 @@ struct staged_solver<Real>::plan {
         return counter.used();
     }
 
+    batch_arguments<Real> validate(const cubome::state<Real>& state, const cubome::report<Real>& report,
+                                   const detail::caller_workspace& own) const {
+        const auto batch = detail::validate_batch(problem, settings, state, report, own);
+        if (state.iteration.data != nullptr && (cuda == nullptr || cuda->can_host_read(state.iteration.data)))
+            detail::check_iterations(state, batch.options.outer_steps);
+        return batch;
+    }
+
     run_info solve(const cubome::state<Real>& state, const cubome::report<Real>& report,
                    const detail::caller_workspace* own) {
-        const auto batch = detail::validate_batch(problem, settings, state, report,
-                                                  own != nullptr ? *own : detail::caller_workspace());
+        const auto batch = validate(state, report, own != nullptr ? *own : detail::caller_workspace());
         const std::int64_t n = state.outer.num_problems;
-        if (state.iteration.data != nullptr) detail::check_iterations(state, batch.options.outer_steps);
         const std::size_t needed = own != nullptr ? workspace_bytes(n) : bytes_of(batch, n);
         if (own != nullptr) detail::check_workspace(*own, needed);
-        const detail::aligned_memory memory(own != nullptr ? 0 : needed);
-        if (n > 0) of.reserve(n);
-        detail::clear_report(batch, problem.layout(), n);
         if (n == 0) return info;
-        detail::piece_cutter pieces(own != nullptr ? own->data : memory.data());
-        detail::staged_run<Real>(of, *functions, *team, cut(pieces, batch, n)).solve(cancel, progress);
+        of.reserve(n);
+        void* const lent = own != nullptr ? own->data : nullptr;
+        if (cuda == nullptr) {
+            const detail::aligned_memory memory(own != nullptr ? 0 : needed);
+            detail::clear_report(batch, problem.layout(), n);
+            detail::piece_cutter pieces(own != nullptr ? lent : memory.data());
+            detail::cpu_stages<Real> stages(*functions, *team);
+            oracle_call call;
+            call.num_threads = info.num_threads;
+            detail::staged_run<Real> run(of, stages, cut(pieces, batch, n), call);
+            detail::solve_on_cpu(run, cancel, progress);
+        } else {
+            const auto cut_workspace = [&](const batch_arguments<Real>& there, void* workspace) {
+                detail::piece_cutter pieces(workspace);
+                return cut(pieces, there, n);
+            };
+            cuda->solve(of, batch, n, cut_workspace, needed, lent, cancel, progress);
+        }
+        return info;
+    }
+
+    run_info enqueue(CUstream_st* stream, const cubome::state<Real>& state, const cubome::report<Real>& report,
+                     const detail::caller_workspace& own) {
+        if (cuda == nullptr) throw invalid_argument("enqueue", "oracle", "works on the cpu", "one of 'cuda'");
+        const auto batch = validate(state, report, own);
+        const std::int64_t n = state.outer.num_problems;
+        detail::check_workspace(own, workspace_bytes(n));
+        if (n == 0) return info;
+        detail::piece_cutter pieces(own.data);
+        cuda->enqueue(of, cut(pieces, batch, n), own.data, stream);
         return info;
     }
 
@@ -157,7 +214,8 @@ struct staged_solver<Real>::plan {
     const std::atomic<bool>* cancel;
     std::atomic<std::int64_t>* progress;
     std::unique_ptr<detail::thread_team> team;
-    const staged_functions<Real>* functions = nullptr;
+    const staged_functions<Real>* functions = nullptr;  ///< of the CPU
+    std::unique_ptr<detail::staged_cuda<Real>> cuda;    ///< else
     run_info info;
 };
 
@@ -190,6 +248,12 @@ run_info staged_solver<Real>::solve(const state<Real>& state, const report<Real>
                                     std::size_t bytes) {
     const detail::caller_workspace own{workspace, bytes};
     return plan_->solve(state, report, &own);
+}
+
+template <class Real>
+run_info staged_solver<Real>::enqueue(CUstream_st* stream, const state<Real>& state, const report<Real>& report,
+                                      void* workspace, std::size_t bytes) {
+    return plan_->enqueue(stream, state, report, {workspace, bytes});
 }
 
 template <class Real>

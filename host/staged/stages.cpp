@@ -28,8 +28,7 @@ void run_one(std::index_sequence<Which...>, cubome::stage which, const arguments
 }
 
 void run(cubome::stage which, const arguments& a, std::int64_t first, std::int64_t last) noexcept {
-    constexpr std::size_t num_stages = static_cast<std::size_t>(cubome::stage::report) + 1;
-    run_one(std::make_index_sequence<num_stages>{}, which, a, first, last);
+    run_one(std::make_index_sequence<cubome::num_stages>{}, which, a, first, last);
 }
 
 constexpr cubome::staged_functions<real> functions{sizeof(cubome::staged_record<real>), &run};

@@ -95,29 +95,51 @@ struct box {
 template <class Real>
 class staged_solver {
 public:
-    /// @param oracle must outlive the solver; its dimensions are asked for here
-    /// @throws invalid_argument, which names what is wrong; not_compiled: the staged engine of this build runs on the
-    ///         CPU alone; backend_unavailable
+    /// On CUDA it loads the kernels, and asks the device all that it needs to know.
+    /// @param oracle    must outlive the solver; its dimensions are asked for here
+    /// @param execution `where` is the oracle's, or automatic
+    /// @throws invalid_argument, which names what is wrong; not_compiled or backend_unavailable for a backend or
+    ///         instruction set that cannot run; cuda_error
     staged_solver(cubome::oracle<Real>& oracle, const cubome::settings<Real>& settings,
                   const cubome::box<Real>& box = {}, const cubome::execution& execution = {});
     staged_solver(staged_solver&&) noexcept;
     staged_solver& operator=(staged_solver&&) noexcept;
     ~staged_solver();
 
-    /// Bytes of workspace that a solve of so many problems takes at most; linear in num_problems and dimensions.
+    /// Bytes of workspace that a solve of so many problems takes at most, of the memory of what `info()` names; linear
+    /// in num_problems and dimensions.
     /// @throws invalid_argument if num_problems is negative, or more than memory can hold
     std::size_t workspace_bytes(std::int64_t num_problems) const;
 
     /// Solves the problems of `state`; K, T, tolerances, traces, restarts: all as `solver::solve`. `execution::cancel`
-    /// is looked at once an iteration.
+    /// is looked at once an iteration on the CPU, every 32 iterations on a device.
     ///
-    /// @throws invalid_argument and, for memory of its own, std::bad_alloc before anything is written; whatever the
-    ///         oracle throws, with state and report as `oracle` says
+    /// On CUDA an iteration is one launch of a graph: the host waits for it, and sees how many problems go on, every 32
+    /// of them. Arrays lie in host memory or in the device's, each where the caller likes.
+    ///
+    /// @throws invalid_argument and, for memory of its own, std::bad_alloc before anything is written, on CUDA
+    ///         cuda_error; whatever the oracle throws, with state and report as `oracle` says; cuda_error
     run_info solve(const state<Real>& state, const report<Real>& report = {});
 
-    /// The same in memory of the caller's.
+    /// The same in memory of the caller's; on CUDA it is the device's, and so are all arrays, or such that it can
+    /// reach.
     /// @param workspace aligned to 64, `bytes` ≥ workspace_bytes(num_problems)
     run_info solve(const state<Real>& state, const report<Real>& report, void* workspace, std::size_t bytes);
+
+    /// Enqueues the solve on a stream, of the solver's device, and returns: nothing is allocated, nothing waited for,
+    /// so that the stream may be capturing a graph. All arrays must be in memory that the device can reach, and stay
+    /// until the work is done; the oracle must have been told to `reserve` for so many problems before. All K + 1
+    /// iterations are enqueued, launch by launch; `cancel` and `progress` are not looked at.
+    ///
+    /// With step_rule::automatic and iteration numbers in `state` every iteration measures curvatures, which costs two
+    /// gradients: the numbers are the device's, nobody here can see whose turn it is.
+    ///
+    /// @param stream    null: the legacy default stream
+    /// @param workspace device memory, aligned to 64, of this call alone until the work is done
+    /// @throws invalid_argument, also if the oracle works on the CPU; cuda_error, and whatever the oracle throws: what
+    ///         was enqueued before it will still run
+    run_info enqueue(CUstream_st* stream, const state<Real>& state, const report<Real>& report, void* workspace,
+                     std::size_t bytes);
 
     run_info info() const noexcept;
 

@@ -50,9 +50,9 @@ enum class stage_items : std::uint8_t {
     all_chunks,    ///< chunks of v, then of θ, problem by problem
 };
 
-/// Where a staged solve stands: the only thing that the stages of one iteration and of another see differently.
-struct staged_clock {
-    std::int64_t step = 0;   ///< updates made in this call
+/// What the stages of one launch see differently from those of another. Where each problem stands is in its record, so
+/// that launches can be repeated as they are.
+struct stage_conditions {
     std::int64_t round = 0;  ///< of a measurement: the last one is 1
     bool is_cancelled = false;
     bool is_watched = false;    ///< every evaluation wants its stationarity
@@ -77,7 +77,7 @@ template <class Scalar>
 struct staged_arguments {
     batch_arguments<Scalar> batch;
     std::int64_t num_problems = 0, outer_dim = 0, inner_dim = 0;
-    const staged_clock* clock = nullptr;
+    stage_conditions now;
     void* records = nullptr;        ///< [num_problems] of what the stages alone know
     std::uint8_t* flags = nullptr;  ///< [num_problems] of stage_flag, up to date after each stage of problems
 
@@ -108,6 +108,8 @@ struct staged_arguments {
     Scalar* promise = nullptr;          ///< [num_problems, 2, inner chunks] of the first step
 };
 
+inline constexpr int num_stages = static_cast<int>(stage::report) + 1;
+
 /// The stages of one precision, compiled for one instruction set.
 template <class Real>
 struct staged_functions {
@@ -115,6 +117,15 @@ struct staged_functions {
 
     /// Runs a stage's items [first, last) on the calling thread.
     void (*run)(stage which, const staged_arguments<Real>& arguments, std::int64_t first, std::int64_t last) noexcept;
+};
+
+/// The same as kernels of a device: each takes one staged_arguments, its grid is one-dimensional, of any size.
+template <class Real>
+struct staged_kernels {
+    std::size_t record_bytes;
+    int threads_per_block;
+    std::size_t shared_bytes;  ///< dynamic, of a block
+    const void* (*kernel)(stage which) noexcept;
 };
 
 }  // namespace cubome

@@ -67,6 +67,7 @@ struct staged_record {
     Scalar outer_step, inner_step;              ///< ξ_v and ξ_θ of its update
     Scalar travelled;                           ///< Σ ‖d_v‖² with it
     std::int64_t start;                         ///< iterations before this call
+    std::int64_t step;                          ///< those ended in this call
     std::int64_t iteration;                     ///< k
     std::int64_t best_iteration;                ///< −1: none
     Scalar length, inner_square, outer_square;  ///< ‖θ‖, ‖∇_θ g‖², ‖∇_θ f‖² of a measurement
@@ -408,7 +409,7 @@ private:
         }));
     }
 
-    CUBOME_INLINE bool is_probed(const record& r) const { return r.is_due && (a_.clock->round == 1 || r.begins); }
+    CUBOME_INLINE bool is_probed(const record& r) const { return r.is_due && (a_.now.round == 1 || r.begins); }
 
     CUBOME_INLINE void probe_move(std::int64_t p, const record& r, const chunk& c, scalar* probe) const {
         if (!is_probed(r)) return;
@@ -618,6 +619,7 @@ private:
         const batch_arguments<scalar>& b = a_.batch;
         const bool fresh = is_fresh(p);
         r.start = r.iteration = fresh ? 0 : b.iteration[p];
+        r.step = 0;
         r.best_iteration = o_.wants_best && !fresh ? b.best_iteration[p] : -1;
         const auto remembered = [&](const scalar* from, scalar initially, std::int64_t at) {
             return from == nullptr || fresh ? initially : from[at];
@@ -639,9 +641,8 @@ private:
         r.descends = r.progress.active;
         if (!r.progress.active) return;
         r.is_complete = r.wants_residual = false;
-        const std::int64_t k = r.start + a_.clock->step;
-        const auto measured =
-            decide_by.measured_at(r.progress, k == 0, k % measuring_interval == 0, a_.clock->step == 0);
+        const std::int64_t k = r.start + r.step;
+        const auto measured = decide_by.measured_at(r.progress, k == 0, k % measuring_interval == 0, r.step == 0);
         r.is_due = measured.due && !r.progress.steps.is_measured;
         r.begins = measured.begins;
         r.steps_before = r.progress.steps;
@@ -655,7 +656,7 @@ private:
         r.outer_square = squares[2];
         step_memory<scalar>& m = r.progress.steps;
         if (r.begins) m.inner_curvature = m.outer_curvature = m.travelled = scalar(0);
-        set_distance(r, r.inner_square, m.inner_curvature, a_.clock->round);
+        set_distance(r, r.inner_square, m.inner_curvature, a_.now.round);
     }
 
     /// @param round of the first ones that a measurement from nothing has; others have the last one alone
@@ -669,7 +670,7 @@ private:
     /// The curvature that a round has found, and what makes the next probe of the change of the gradient.
     CUBOME_INLINE scalar probed(std::int64_t p, record& r, scalar base_square, scalar known) const {
         const auto squares = total_of_inner<2>(partial(p, 0) + outer_chunks_, chunks_);
-        const auto found = probe_result(squares[0], squares[1], base_square, a_.clock->round == 1);
+        const auto found = probe_result(squares[0], squares[1], base_square, a_.now.round == 1);
         r.scale = found.is_found ? found.scale : scalar(0);
         return merged_curvature(r.begins, found.curvature, known);
     }
@@ -678,15 +679,15 @@ private:
         if (!is_probed(r)) return;
         step_memory<scalar>& m = r.progress.steps;
         m.inner_curvature = probed(p, r, r.inner_square, m.inner_curvature);
-        set_distance(r, r.outer_square, m.outer_curvature, a_.clock->round);
+        set_distance(r, r.outer_square, m.outer_curvature, a_.now.round);
     }
 
     CUBOME_INLINE void probe_outer_settle(std::int64_t p, record& r) const {
         if (!is_probed(r)) return;
         step_memory<scalar>& m = r.progress.steps;
         m.outer_curvature = probed(p, r, r.outer_square, m.outer_curvature);
-        if (a_.clock->round == 1) m.is_measured = true;
-        set_distance(r, r.inner_square, m.inner_curvature, a_.clock->round - 1);
+        if (a_.now.round == 1) m.is_measured = true;
+        set_distance(r, r.inner_square, m.inner_curvature, a_.now.round - 1);
     }
 
     CUBOME_INLINE void choose(record& r, rules& decide_by) const {
@@ -695,9 +696,7 @@ private:
         r.descent_step_size = decide_by.descent_step_size();
     }
 
-    CUBOME_INLINE bool is_last(const record& r) const {
-        return r.progress.start_failed || a_.clock->step == o_.outer_steps;
-    }
+    CUBOME_INLINE bool is_last(const record& r) const { return r.progress.start_failed || r.step == o_.outer_steps; }
 
     CUBOME_INLINE void weigh(std::int64_t p, record& r, const rules& decide_by, const parameters& own) const {
         if (!r.progress.active) return;
@@ -717,7 +716,7 @@ private:
         e.is_descent_finite = isfinite(descent_largest);
         e.is_moderate = is_moderate(descent_largest) && is_moderate(e.outer_value) && is_moderate(e.q.gap) &&
                         is_moderate(e.q.magnitude) && e.sums.are_moderate() && !r.progress.no_curvature;
-        r.wants_residual = a_.clock->is_watched || a_.clock->is_cancelled || is_last(r) || !e.is_moderate;
+        r.wants_residual = a_.now.is_watched || a_.now.is_cancelled || is_last(r) || !e.is_moderate;
     }
 
     CUBOME_INLINE void complete_evaluation(std::int64_t p, record& r) const {
@@ -733,7 +732,7 @@ private:
 
     CUBOME_INLINE void stop(record& r) const {
         r.progress.active = false;
-        r.iteration = r.start + a_.clock->step;
+        r.iteration = r.start + r.step;
     }
 
     CUBOME_INLINE void decide(std::int64_t p, record& r, const rules& decide_by, const parameters& own) const {
@@ -743,16 +742,16 @@ private:
         if (r.wants_residual) {
             complete_evaluation(p, r);
             solve_progress<scalar>& progress = r.progress;
-            if (r.start + a_.clock->step == 0) progress.first_stationarity = r.e.stationarity;
+            if (r.start + r.step == 0) progress.first_stationarity = r.e.stationarity;
             if (!progress.start_failed) note(p, r);
-            const bool is_cancelled = a_.clock->is_cancelled && !is_last(r);
+            const bool is_cancelled = a_.now.is_cancelled && !is_last(r);
             r.goes_on = !progress.start_failed && (r.e.is_finite() || decide_by.is_lost(r.e)) &&
                         !decide_by.has_converged(r.e, progress) && !progress.no_curvature;
             if (is_cancelled) progress.cancelled = r.goes_on;
             if (is_last(r) || is_cancelled) r.goes_on = false;
             if (!r.goes_on) return stop(r);
         }
-        const scalar number = o_.has_schedule ? static_cast<scalar>(r.start + a_.clock->step + 1) : scalar(1);
+        const scalar number = o_.has_schedule ? static_cast<scalar>(r.start + r.step + 1) : scalar(1);
         const auto steps = decide_by.steps_of(r.e, r.progress.steps, number, outer_dim());
         r.outer_step = steps.outer;
         r.inner_step = steps.inner;
@@ -776,7 +775,7 @@ private:
     /// Keeps what is wanted of an evaluation.
     CUBOME_INLINE void note(std::int64_t p, record& r) const {
         const evaluation<scalar>& e = r.e;
-        const std::int64_t row = trace_row(p);
+        const std::int64_t row = trace_row(p, r);
         if (row >= 0 && g_.rank() == 0) {
             const auto put_row = [&](scalar x, scalar* to) {
                 if (to != nullptr) to[row] = x;
@@ -791,17 +790,17 @@ private:
             o_.wants_best && e.is_finite() && !is_ascent(e.q) && !e.is_rejected && e.kkt() < r.progress.best_kkt;
         if (!r.is_better) return;
         r.progress.best_kkt = e.kkt();
-        r.best_iteration = r.start + a_.clock->step;
+        r.best_iteration = r.start + r.step;
     }
 
     /// Where in the trace's arrays this iteration's numbers go; −1: nowhere.
-    CUBOME_INLINE std::int64_t trace_row(std::int64_t p) const {
-        const std::int64_t interval = o_.trace_interval, step = a_.clock->step;
-        return interval > 0 && step % interval == 0 ? p * a_.batch.trace_rows + step / interval : -1;
+    CUBOME_INLINE std::int64_t trace_row(std::int64_t p, const record& r) const {
+        const std::int64_t interval = o_.trace_interval;
+        return interval > 0 && r.step % interval == 0 ? p * a_.batch.trace_rows + r.step / interval : -1;
     }
 
     CUBOME_INLINE void trace_held_out(std::int64_t p, const record& r) const {
-        if (r.is_traced) a_.batch.trace_held_out[trace_row(p)] = a_.held_out[p];
+        if (r.is_traced) a_.batch.trace_held_out[trace_row(p, r)] = a_.held_out[p];
     }
 
     CUBOME_INLINE void settle(std::int64_t p, record& r, const rules& decide_by) const {
@@ -815,8 +814,11 @@ private:
         r.moves = !r.is_rejected && is_sound;
         const bool stays = r.moves || r.is_rejected;
         decide_by.settle(r.progress, r.e, {r.outer_step, r.inner_step, r.travelled}, true, r.moves, stays);
-        if (!stays) stop(r);
         r.wants_residual = !stays && !r.is_complete;
+        if (stays)
+            ++r.step;
+        else
+            stop(r);
     }
 
     /// The evaluation of an update that failed: what it was made of was finite.
@@ -846,7 +848,7 @@ private:
         const solve_progress<scalar>& progress = r.progress;
         const evaluation<scalar>& e = r.e;
         const bool is_left = progress.cancelled || progress.no_curvature;
-        if (a_.clock->is_refined && !is_left) r.refined = {a_.outer_value[p], {a_.gap[p], a_.magnitude[p]}};
+        if (a_.now.is_refined && !is_left) r.refined = {a_.outer_value[p], {a_.gap[p], a_.magnitude[p]}};
         const auto give = [&](auto* to, auto x) {
             if (to != nullptr) to[p] = x;
         };
@@ -872,7 +874,7 @@ private:
             give(b.report_inner_curvature, unless(is_unknown, progress.steps.inner_curvature));
             give(b.report_outer_curvature, unless(is_unknown, progress.steps.outer_curvature));
         }
-        if (a_.clock->has_held_out) give(b.report_held_out, a_.held_out[p]);
+        if (a_.now.has_held_out) give(b.report_held_out, a_.held_out[p]);
         give(b.report_outer_value, e.outer_value);
         give(b.report_gap, unless(progress.no_curvature, e.q.gap));
         give(b.report_stationarity, unless(progress.no_curvature, e.stationarity));
@@ -885,7 +887,7 @@ private:
         give(b.report_iterations, r.iteration);
         // Whether the refined gap would have been met nobody knows where the refinement failed.
         const bool has_converged = decide_by.has_converged(e, progress);
-        const bool is_cut_short = a_.clock->is_cut_short && o_.wants_refined && !a_.clock->is_refined && has_converged;
+        const bool is_cut_short = a_.now.is_cut_short && o_.wants_refined && !a_.now.is_refined && has_converged;
         give(b.report_outcome, ending(failed, progress.no_curvature, progress.cancelled || is_cut_short,
                                       has_converged && decide_by.meets_gap(r.refined), is_ascent(e.q)));
     }

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
 #include "cubome/core/stages.hpp"
 #include "cubome/cuda/block_group.cuh"
 
@@ -34,5 +38,22 @@ void stage_kernel(const staged_arguments<Real>& arguments) {
     run_stage<Which, Real, Threads>(arguments);
 }
 #endif
+
+/// The kernels of all stages.
+template <class Real, index Threads = 128>
+struct stage_kernels {
+    static const void* kernel(stage which) noexcept { return find(which, std::make_index_sequence<num_stages>{}); }
+
+    static constexpr staged_kernels<Real> table{sizeof(staged_record<Real>), int(Threads),
+                                                stage_shared_bytes<Real, Threads>, &kernel};
+
+private:
+    template <std::size_t... Which>
+    static const void* find(stage which, std::index_sequence<Which...>) {
+        const void* const all[] = {
+            reinterpret_cast<const void*>(&stage_kernel<static_cast<stage>(Which), Real, Threads>)...};
+        return all[static_cast<int>(which)];
+    }
+};
 
 CUBOME_END_NAMESPACE

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+#include <utility>
+
+#include "cubome/core/stages.hpp"
+#include "cubome/cubome.hpp"
+#include "family_oracle.hpp"
+#include "host/batch_arrays.hpp"
+#include "host/staged/cpu_stages.hpp"
+#include "host/validate.hpp"
+#include "random_problems.hpp"
+
+/// Batches for the staged engine, and its stages on serial lanes of any width.
+namespace staged_subjects {
+
+using cubome::index;
+using cubome::stage;
+using cubome::staged_arguments;
+
+template <class Real>
+cubome::box<Real> box_of(const cubome::problem<Real>& problem) {
+    cubome::box<Real> result;
+    const int first = problem.layout().num_arrays - 4;
+    cubome::batch_view<const Real>* const bounds[] = {&result.outer_lower, &result.outer_upper, &result.inner_lower,
+                                                      &result.inner_upper};
+    for (int i = 0; i < 4; ++i)
+        if (problem.is_bound(first + i)) *bounds[i] = problem.array(first + i);
+    return result;
+}
+
+/// use(constant) of this stage, as a constant.
+template <class Use>
+void with_stage(stage which, Use&& use) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+        (void)(... ||
+               (which == static_cast<stage>(I) && (use(std::integral_constant<stage, static_cast<stage>(I)>{}), true)));
+    }
+    (std::make_index_sequence<cubome::num_stages>{});
+}
+
+template <class Real, index Width>
+void run_serially(stage which, const staged_arguments<Real>& a, std::int64_t first, std::int64_t last) noexcept {
+    using group = cubome::serial_group<Real, Width>;
+    const group g;
+    const cubome::stages<group> all(g, a);
+    with_stage(which, [&](auto constant) {
+        for (std::int64_t i = first; i < last; ++i) all.template run<decltype(constant)::value>(i);
+    });
+}
+
+/// A batch of the library's own problems, with gradients by serial lanes and stages by these functions.
+template <class Real, index Width, class Family>
+void solve(random_problems::library_batch<Real>& b, const cubome::staged_functions<Real>& functions) {
+    namespace detail = cubome::detail;
+    family_oracle::oracle<Real, Width, Family> oracle(b.problem, b.num_problems);
+    const auto arguments = detail::validate_batch(b.problem, b.settings, b.state(), b.report(), {});
+    const auto cut = [&](detail::piece_cutter pieces) {
+        const auto a =
+            detail::cut_pieces(pieces, arguments, b.num_problems, b.outer_dim, b.inner_dim, functions.record_bytes);
+        return std::pair(a, pieces.used());
+    };
+    const detail::aligned_memory memory(cut(detail::piece_cutter(nullptr)).second);
+    detail::clear_report(arguments, b.problem.layout(), b.num_problems);
+    detail::thread_team nobody(1);
+    detail::cpu_stages<Real> stages(functions, nobody);
+    detail::staged_run<Real> run(oracle, stages, cut(detail::piece_cutter(memory.data())).first, {});
+    detail::solve_on_cpu<Real>(run, nullptr, nullptr);
+}
+
+template <class Real, index Width, class Family>
+void solve_by_serial_lanes(random_problems::library_batch<Real>& b) {
+    solve<Real, Width, Family>(b, {sizeof(cubome::staged_record<Real>), &run_serially<Real, Width>});
+}
+
+}  // namespace staged_subjects
