@@ -125,11 +125,23 @@ def tool(cuobjdump, *arguments):
     return subprocess.run([cuobjdump, *arguments], check=True, text=True, capture_output=True, env=environment).stdout
 
 
+def stage_names():
+    """The enumerators of `stage`, in their order."""
+    header = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../include/cubome/core/stage_arguments.hpp")
+    with open(header, encoding="utf-8") as file:
+        enumerators = re.search(r"enum class stage : [\w:]+ \{(.*?)\};", file.read(), re.DOTALL)[1]
+    return re.findall(r"^\s*(\w+),", enumerators, re.MULTILINE)
+
+
 def readable_names(mangled):
-    """'quadratic float tile 8 full 16x16' for the kernel's symbol."""
+    """'quadratic float tile 8 full 16x16' or 'staged float block 128 update' for the kernel's symbol."""
+    stages = stage_names()
     text = subprocess.run(["c++filt"], input="\n".join(mangled), check=True, text=True, capture_output=True).stdout
     names = {}
     for symbol, name in zip(mangled, text.splitlines()):
+        if stage := re.search(r"stage_kernel<\(cubome::stage\)(\d+), (float|double), \(?(?:int\))?(\d+)>", name):
+            names[symbol] = f"staged {stage[2]} block {stage[3]} {stages[int(stage[1])]}"
+            continue
         mapping = re.search(r"(thread|tile|block)_mapping<(float|double), (\d+)", name)
         family = re.search(r"(\w+)_family, \(cubome::solve_text\)([012])", name)
         if not mapping or not family:
