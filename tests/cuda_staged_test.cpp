@@ -277,6 +277,44 @@ TYPED_TEST(CudaStaged, IsEnqueuedCapturedAndReplayed) {
     }
 }
 
+TYPED_TEST(CudaStaged, IsMadeStepByStepOnAStream) {
+    auto source = make_source(12, 2, variation::persistent_momentum, 4);
+    auto& s = source.settings;
+    for (auto* x : {&s.tol_gap, &s.rel_tol_gap}) *x = {0};
+    solved<TypeParam> expected(source, true);
+    trial<TypeParam> t(source, true);
+    for (library_batch<TypeParam>* b : {static_cast<library_batch<TypeParam>*>(&expected), &t.b}) {
+        std::fill(b->refined_outer_value.begin(), b->refined_outer_value.end(), TypeParam(0));
+        std::fill(b->refined_gap.begin(), b->refined_gap.end(), TypeParam(0));
+    }
+    simt_runtime::device& model = t.with.model;
+    on_device<TypeParam> there(t.b, t.copies);
+    there.report.refined_outer_value = there.report.refined_gap = {};
+    cubome::staged_iteration<TypeParam> steps(3, 5, there.settings, staged_subjects::box_of(there.problem),
+                                              on(cubome::backend::cuda));
+    const std::size_t bytes = steps.workspace_bytes(2);
+    std::vector<void*> memory;
+    const auto allocate = [&](std::int64_t count) {
+        auto* const result = model.template allocate<TypeParam>(static_cast<std::size_t>(count));
+        memory.push_back(result);
+        return result;
+    };
+    const staged_subjects::pipeline_arrays<TypeParam> x(2, 3, 5, allocate);
+    void* const workspace = allocate(static_cast<std::int64_t>(bytes / sizeof(TypeParam)) + 1);
+    CUstream_st* const stream = model.make_stream();
+    model.num_calls.clear();
+
+    model.begin_capture(stream);
+    staged_subjects::solve_step_by_step(steps, t.oracle, there.settings, there.state, there.report, workspace, bytes, x,
+                                        stream);
+    model.replay(model.end_capture(stream));
+
+    EXPECT_EQ(model.num_calls["cudaStreamSynchronize"] + model.num_calls["cudaMalloc"], 0);
+    t.copies.fetch();
+    EXPECT_EQ(differences(t.b, expected), "");
+    for (void* m : memory) model.release(m);
+}
+
 TYPED_TEST(CudaStaged, GoesOnWhereItWasCancelled) {
     const auto source = make_source(1, 2, variation::automatic, 70);
     const solved<TypeParam> expected(source, true);

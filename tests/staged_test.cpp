@@ -170,6 +170,136 @@ TYPED_TEST(Staged, AgreesWithTheFusedEngineOnLinearModels) {
         random_problems::linear_model(9, 6, 5, options), 6, 5);
 }
 
+// --- step by step
+
+/// What a pipeline's own loop can have: no tolerance of the gap, nothing refined.
+template <class Real>
+void keep_what_needs_no_other_gradients(library_batch<Real>& b, cubome::report<Real>& report) {
+    b.settings.tol_gap = b.settings.rel_tol_gap = Real(0);
+    report.refined_outer_value = report.refined_gap = {};
+    std::fill(b.refined_outer_value.begin(), b.refined_outer_value.end(), Real(0));
+    std::fill(b.refined_gap.begin(), b.refined_gap.end(), Real(0));
+}
+
+TYPED_TEST(Staged, HasTheSameBitsStepByStep) {
+    using family = cubome::problems::quadratic_family;
+    for (const variation kind : {variation::plain, variation::persistent_momentum, variation::free_set_box,
+                                 variation::clip_box, variation::schedules, variation::everything}) {
+        SCOPED_TRACE(static_cast<int>(kind));
+        generator random(60 + static_cast<std::uint64_t>(kind));
+        auto source = random_batch(random, random_problems::quadratic(5, 7), 4, kind, 0.5);
+        source.settings.outer_steps = 12;
+        source.settings.trace_interval = 5;
+        source.inner[2 * 7] = std::nan("");
+        both<TypeParam, family> a(source, true), b(source, true);
+        library_batch<TypeParam>&expected = a.staged, &found = b.staged;
+        auto report = expected.report();
+        keep_what_needs_no_other_gradients(expected, report);
+        cubome::staged_solver<TypeParam>(a.oracle, expected.settings, box_of(expected.problem), on_cpu())
+            .solve(expected.state(), report);
+
+        report = found.report();
+        keep_what_needs_no_other_gradients(found, report);
+        cubome::staged_iteration<TypeParam> steps(5, 7, found.settings, box_of(found.problem), on_cpu());
+        const cubome::detail::aligned_memory workspace(steps.workspace_bytes(4));
+        std::vector<std::vector<TypeParam>> arrays;
+        const staged_subjects::pipeline_arrays<TypeParam> x(
+            4, 5, 7, [&](std::int64_t count) { return arrays.emplace_back(count, std::nanf("")).data(); });
+        staged_subjects::solve_step_by_step(steps, b.oracle, found.settings, found.state(), report, workspace.data(),
+                                            steps.workspace_bytes(4), x, nullptr);
+
+        EXPECT_EQ(differences(found, expected), "");
+    }
+}
+
+TEST(StagedIteration, ReportsProblemsUnderWaySoThatTheyCanBeGoneOnWith) {
+    using family = cubome::problems::quadratic_family;
+    generator random(61);
+    auto source = random_batch(random, random_problems::quadratic(3, 2), 2, variation::momentum, 0);
+    source.settings.outer_steps = 9;
+    both<double, family> a(source, true), b(source, true);
+    auto report = a.staged.report();
+    keep_what_needs_no_other_gradients(a.staged, report);
+    cubome::staged_solver<double>(a.oracle, a.staged.settings, {}, on_cpu()).solve(a.staged.state(), report);
+
+    library_batch<double>& found = b.staged;
+    report = found.report();
+    keep_what_needs_no_other_gradients(found, report);
+    cubome::staged_iteration<double> steps(3, 2, found.settings, {}, on_cpu());
+    const cubome::detail::aligned_memory workspace(steps.workspace_bytes(2));
+    std::vector<std::vector<double>> arrays;
+    const staged_subjects::pipeline_arrays<double> x(
+        2, 3, 2, [&](std::int64_t count) { return arrays.emplace_back(count, 0.0).data(); });
+    auto four = found.settings;
+    four.outer_steps = 3;  // and a fourth update, as the limit is that of the solver's settings
+    staged_subjects::solve_step_by_step(steps, b.oracle, four, found.state(), report, workspace.data(),
+                                        steps.workspace_bytes(2), x, nullptr);
+
+    EXPECT_EQ(found.outcome[0], cubome::outcome::cancelled);
+    EXPECT_EQ(found.iteration, (std::vector<std::int64_t>{4, 4}));
+    auto rest = found.settings;
+    rest.outer_steps = 9 - 4;
+    cubome::staged_solver<double>(b.oracle, rest, {}, on_cpu()).solve(found.state(), report);
+    EXPECT_EQ(differences(found, a.staged), "");
+}
+
+TEST(StagedIteration, RefusesWhatIsOutOfTurnOrNeedsOtherGradients) {
+    const auto message_of = [](const auto& call) -> std::string {
+        try {
+            call();
+        } catch (const cubome::invalid_argument& e) {
+            return e.what();
+        }
+        return "nothing";
+    };
+    cubome::settings<float> settings;
+    EXPECT_EQ(message_of([&] { cubome::staged_iteration<float>(2, 2, settings); }),
+              "staged_iteration: 'settings.steps' is automatic, expected step_rule::fixed");
+    settings.steps = cubome::step_rule::fixed;
+    settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = 0.1F;
+    settings.inner_steps = 2;
+    cubome::staged_iteration<float> steps(2, 2, settings, {}, on_cpu());
+    float numbers[16] = {};
+    const cubome::staged_gradients<float> gradients{numbers, numbers, numbers, numbers, numbers, numbers, numbers};
+    EXPECT_EQ(message_of([&] { steps.update(nullptr); }), "update: 'batch' has not been begun, expected `begin` first");
+    EXPECT_EQ(message_of([&] { steps.report(nullptr); }), "report: 'batch' has not been begun, expected `begin` first");
+
+    cubome::state<float> state;
+    float v[2] = {}, theta[2] = {};
+    state.outer = cubome::per_problem(v, 1, 2);
+    state.inner = cubome::per_problem(theta, 1, 2);
+    const std::size_t bytes = steps.workspace_bytes(1);
+    const cubome::detail::aligned_memory workspace(bytes);
+    cubome::report<float> report;
+    float refined = 0;
+    report.refined_gap = cubome::per_problem(&refined, 1);
+    EXPECT_EQ(
+        message_of([&] { steps.begin(nullptr, state, report, workspace.data(), bytes); }),
+        "begin: 'report' wants refined values, or a tolerance of the gap, expected what needs no other gradients");
+    EXPECT_NE(message_of([&] { steps.begin(nullptr, state, {}, workspace.data(), bytes - 1); }).find("'workspace'"),
+              std::string::npos);
+    steps.begin(nullptr, state, {}, workspace.data(), bytes);
+    EXPECT_EQ(message_of([&] { steps.descend(nullptr, 1, numbers, numbers + 8); }),
+              "descend: 'turn' is that of descend, t = 0, expected descend, t = 1 after its turn");
+    EXPECT_EQ(message_of([&] { steps.descend(nullptr, 2, numbers, numbers + 8); }),
+              "descend: 't' is 2, expected 0 … 1");
+    EXPECT_EQ(message_of([&] { steps.descend(nullptr, 0, nullptr, numbers + 8); }),
+              "descend: 'gradient' is null, expected an array");
+    EXPECT_EQ(message_of([&] { steps.descend(nullptr, 0, numbers, nullptr); }),
+              "descend: 'descent' is null, expected an array");
+    steps.descend(nullptr, 0, numbers, numbers + 8);
+    EXPECT_EQ(message_of([&] { steps.balance(nullptr, gradients); }),
+              "balance: 'turn' is that of descend, t = 1, expected balance after its turn");
+    steps.descend(nullptr, 1, numbers, numbers + 8);
+    auto without = gradients;
+    without.magnitude = nullptr;
+    EXPECT_EQ(message_of([&] { steps.balance(nullptr, without); }),
+              "balance: 'gradients.magnitude' is null, expected an array");
+    steps.balance(nullptr, gradients);
+    steps.update(nullptr);
+    EXPECT_EQ(v[0], 0);
+}
+
 // --- vectors of several chunks
 
 cubome::linear_model_options weighted() {

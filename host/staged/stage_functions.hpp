@@ -16,6 +16,11 @@ CUBOME_STAGES(avx2)
 CUBOME_STAGES(avx512)
 #undef CUBOME_STAGES
 
+/// Those of the instruction set that was asked for, else of the widest that both the CPU and the build have.
+/// @throws as choose_instructions
+template <class Real>
+const staged_functions<Real>* choose_stage_functions(instruction_set wanted, instruction_set* chosen);
+
 }  // namespace cubome::detail
 
 // What an object is compiled for: CMake defines CUBOME_CPU_REAL (float, double) and CUBOME_CPU_ISA (baseline, …).

@@ -37,8 +37,11 @@ using measured_iterations = std::array<bool, measuring_interval>;
 template <class Real>
 class stream_stages final : public stage_runner<Real> {
 public:
-    stream_stages(const cuda_stages<Real>& stages, CUstream_st* stream, const measured_iterations& measured)
+    /// @param measured for step_rule::automatic
+    stream_stages(const cuda_stages<Real>& stages, CUstream_st* stream, const measured_iterations& measured = {})
         : stages_(stages), stream_(stream), measured_(measured) {}
+
+    void go_to(CUstream_st* stream) { stream_ = stream; }
 
     void run(stage which, const staged_arguments<Real>& a) override { stages_.enqueue(which, a, stream_); }
     bool may_have(stage_flag flag, const staged_arguments<Real>& a, std::int64_t step) const override;
@@ -46,7 +49,7 @@ public:
 private:
     const cuda_stages<Real>& stages_;
     CUstream_st* stream_;
-    const measured_iterations& measured_;
+    measured_iterations measured_;
 };
 
 /// The plan of a staged_solver on a device. One thread at a time.

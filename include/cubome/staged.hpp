@@ -148,9 +148,89 @@ private:
     std::unique_ptr<plan> plan_;
 };
 
+/// What a pipeline has computed at (v_k, θ_k), and at θ⁽ᵀ⁾, of a batch: f, ∇f, q̂ and ∇q̂. Layouts as `oracle`'s.
+template <class Real>
+struct staged_gradients {
+    const Real* outer_value = nullptr;  ///< f [num_problems]
+    const Real* of_outer = nullptr;     ///< ∇_v f [num_problems, outer_dim]
+    const Real* of_inner = nullptr;     ///< ∇_θ f [num_problems, inner_dim]
+
+    const Real* gap = nullptr;           ///< q̂ [num_problems]
+    const Real* magnitude = nullptr;     ///< m [num_problems], the sum of absolute values that q̂ is the difference of
+    const Real* gap_of_outer = nullptr;  ///< ∇_v q̂ [num_problems, outer_dim]
+    const Real* gap_of_inner = nullptr;  ///< ∇_θ q̂ = ∇_θ g(v_k, θ_k) [num_problems, inner_dim]
+};
+
+/// The steps of BOME's iteration one by one, for pipelines that compute gradients and keep the loop themselves. For a
+/// batch, after `begin`, K + 1 times:
+///
+///     descend, t = 0 … T−1    θ⁽ᵗ⁺¹⁾ = P(θ⁽ᵗ⁾ − α m), m the gradient ∇_θ g(v_k, θ⁽ᵗ⁾) or its heavy ball
+///     balance                 six sums, λ, λ*, s; who has converged, or failed, goes on no more
+///     update                  d = ∇f + λ∇q̂; v = P(v − ξ_v d_v), θ = P(θ − ξ_θ d_θ), through momenta and schedules
+///
+/// and `report` when somebody wants to know. The rules are those of `staged_solver`, and so are the bits, but for what
+/// needs gradients at other points: steps are step_rule::fixed, the gap has no tolerance, nothing is refined.
+///
+/// On CUDA each call enqueues some launches on a stream and returns: no memory is allocated, nothing waited for, and
+/// the stream may be capturing a graph. All arrays are memory that the device can reach, and stay until the work is
+/// done. On the CPU each call returns when it is done, and `stream` is not looked at.
+///
+/// `descend` reads and writes each element once; so do `balance`, `update`, unless an update might not be finite: then
+/// it looks first. A box costs one more pass in either.
+template <class Real>
+class staged_iteration {
+public:
+    /// @param execution `where`: cuda; otherwise the CPU
+    /// @throws invalid_argument, also for what is not offered here; not_compiled; backend_unavailable; cuda_error
+    staged_iteration(std::int64_t outer_dim, std::int64_t inner_dim, const settings<Real>& settings,
+                     const box<Real>& box = {}, const execution& execution = {});
+    staged_iteration(staged_iteration&&) noexcept;
+    staged_iteration& operator=(staged_iteration&&) noexcept;
+    ~staged_iteration();
+
+    /// Bytes of workspace that so many problems take, of the memory of what `info()` names.
+    /// @throws invalid_argument
+    std::size_t workspace_bytes(std::int64_t num_problems) const;
+
+    /// Takes up a batch. `state` and `report` are read and written until the next `begin`.
+    /// @param workspace aligned to 64, `bytes` ≥ workspace_bytes(num_problems); of this batch until the next `begin`
+    /// @throws invalid_argument before anything is written
+    void begin(CUstream_st* stream, const state<Real>& state, const report<Real>& report, void* workspace,
+               std::size_t bytes);
+
+    /// θ⁽ᵗ⁺¹⁾ of all problems that have not ended, in place for t ≥ 1. With t = 0 an iteration begins.
+    ///
+    /// @param t        0, 1 … inner_steps − 1, in this order
+    /// @param gradient ∇_θ g(v_k, θ⁽ᵗ⁾) [num_problems, inner_dim]; with t = 0 that at θ_k
+    /// @param descent  θ⁽ᵗ⁾, read for t ≥ 1, and θ⁽ᵗ⁺¹⁾ [num_problems, inner_dim]; the same array for all t
+    /// @throws invalid_argument for null, or another t than is next
+    void descend(CUstream_st* stream, std::int64_t t, const Real* gradient, Real* descent);
+
+    /// λ and the rest of the evaluation, after the last `descend`.
+    /// @throws invalid_argument for null, or out of turn
+    void balance(CUstream_st* stream, const staged_gradients<Real>& gradients);
+
+    /// Moves v and θ of `state` by what `balance` was given, which must still be there.
+    /// @throws invalid_argument out of turn
+    void update(CUstream_st* stream);
+
+    /// Writes the report, and what `state` remembers, after an `update`. Of problems under way it tells what the last
+    /// `balance` found, and says `cancelled`: another `begin`, or a `staged_solver`, can go on with them.
+    /// @throws invalid_argument before `begin`
+    void report(CUstream_st* stream);
+
+    run_info info() const noexcept;
+
+private:
+    struct plan;
+    std::unique_ptr<plan> plan_;
+};
+
 extern template class oracle<float>;
 extern template class oracle<double>;
 extern template class staged_solver<float>;
 extern template class staged_solver<double>;
+extern template class staged_iteration<float>;
+extern template class staged_iteration<double>;
 
 }  // namespace cubome

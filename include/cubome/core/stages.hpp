@@ -372,7 +372,7 @@ private:
             }
         }
         const span x = at(c.is_outer ? a_.batch.outer : a_.batch.inner, c);
-        if (!c.is_outer) {
+        if (!c.is_outer && a_.descent != nullptr) {
             // Numbers for the oracle where a problem takes no part in what the others do.
             const span descent = at(a_.descent, c);
             g_.for_each(c.count, [&](auto i) { descent.set(i, x[i]); });
@@ -815,10 +815,9 @@ private:
         const bool stays = r.moves || r.is_rejected;
         decide_by.settle(r.progress, r.e, {r.outer_step, r.inner_step, r.travelled}, true, r.moves, stays);
         r.wants_residual = !stays && !r.is_complete;
-        if (stays)
-            ++r.step;
-        else
-            stop(r);
+        if (!stays) return stop(r);
+        ++r.step;
+        r.iteration = r.start + r.step;
     }
 
     /// The evaluation of an update that failed: what it was made of was finite.
@@ -877,7 +876,8 @@ private:
         if (a_.now.has_held_out) give(b.report_held_out, a_.held_out[p]);
         give(b.report_outer_value, e.outer_value);
         give(b.report_gap, unless(progress.no_curvature, e.q.gap));
-        give(b.report_stationarity, unless(progress.no_curvature, e.stationarity));
+        const bool is_under_way = progress.active;
+        give(b.report_stationarity, unless(progress.no_curvature || (is_under_way && !r.is_complete), e.stationarity));
         give(b.report_multiplier, unless(progress.no_curvature, e.multiplier));
         give(b.report_refined_outer_value, r.refined.outer_value);
         give(b.report_refined_gap, r.refined.q.gap);
@@ -888,7 +888,7 @@ private:
         // Whether the refined gap would have been met nobody knows where the refinement failed.
         const bool has_converged = decide_by.has_converged(e, progress);
         const bool is_cut_short = a_.now.is_cut_short && o_.wants_refined && !a_.now.is_refined && has_converged;
-        give(b.report_outcome, ending(failed, progress.no_curvature, progress.cancelled || is_cut_short,
+        give(b.report_outcome, ending(failed, progress.no_curvature, progress.cancelled || is_cut_short || is_under_way,
                                       has_converged && decide_by.meets_gap(r.refined), is_ascent(e.q)));
     }
 
