@@ -490,13 +490,18 @@ private:
         if (!r.progress.active) return;
         const part of = part_of(p, c);
         const real last(r.progress.last_multiplier);
+        if (!pins()) {
+            // A loop of its own, whose sums stay in registers.
+            return put_partial(p, c, g_.template sum<3>(c.count, [&](auto i, sums<real, 3> acc) {
+                return add_coordinate<0>(acc, of.value[i], of.gap[i]);
+            }));
+        }
         put_partial(p, c, g_.template sum<3>(c.count, [&](auto i, sums<real, 3> acc) {
             const real f = of.value[i], q = of.gap[i];
             const auto next = add_coordinate<0>(acc, f, q);
-            if (!pins()) return next;
             const auto free = is_free(of.x[i], of.low[i], of.high[i], f, q, last);
-            for (int k = 0; k < 3; ++k) acc[k] = select(free, next[k], acc[k]);
-            return acc;
+            return sums<real, 3>{select(free, next[0], acc[0]), select(free, next[1], acc[1]),
+                                 select(free, next[2], acc[2])};
         }));
     }
 
