@@ -115,7 +115,7 @@ int main(int argc, char** argv) {
         }
         return 0;
     } catch (const std::exception& e) {
-        std::fprintf(stderr, "stage_bench: %s\n", e.what());
+        std::fprintf(stderr, "bandwidth_bench: %s\n", e.what());
         return 1;
     }
 }
