@@ -18,7 +18,6 @@
 #include <vector>
 
 #include "cubome/cubome.hpp"
-#include "cubome/cuda/stage_kernel.cuh"
 #include "cubome/problems/quadratic.hpp"
 #include "cubome/staged.hpp"
 #include "cuda_subjects.hpp"

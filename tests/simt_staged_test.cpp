@@ -65,7 +65,8 @@ void expect_the_bits_of_serial_lanes(const random_problems::shape& shape, std::u
         library_batch<Real> expected(source, true), found(source, true);
 
         staged_subjects::solve_by_serial_lanes<Real, width, Family>(expected);
-        staged_subjects::solve<Real, width, Family>(found, {sizeof(cubome::staged_record<Real>), &run_on_device<Real>});
+        family_oracle::oracle<Real, width, Family> oracle(found.problem, found.num_problems);
+        staged_subjects::solve<Real>(found, oracle, {sizeof(cubome::staged_record<Real>), &run_on_device<Real>});
 
         EXPECT_EQ(differences(found, expected), "");
     }

@@ -51,11 +51,11 @@ void run_serially(stage which, const staged_arguments<Real>& a, std::int64_t fir
     });
 }
 
-/// A batch of the library's own problems, with gradients by serial lanes and stages by these functions.
-template <class Real, index Width, class Family>
-void solve(random_problems::library_batch<Real>& b, const cubome::staged_functions<Real>& functions) {
+/// A batch, with gradients by this oracle of the host's and stages by these functions.
+template <class Real>
+void solve(random_problems::library_batch<Real>& b, cubome::oracle<Real>& oracle,
+           const cubome::staged_functions<Real>& functions) {
     namespace detail = cubome::detail;
-    family_oracle::oracle<Real, Width, Family> oracle(b.problem, b.num_problems);
     const auto arguments = detail::validate_batch(b.problem, b.settings, b.state(), b.report(), {});
     const auto cut = [&](detail::piece_cutter pieces) {
         const auto a =
@@ -70,9 +70,16 @@ void solve(random_problems::library_batch<Real>& b, const cubome::staged_functio
     detail::solve_on_cpu<Real>(run, nullptr, nullptr);
 }
 
+template <class Real, index Width>
+void solve_by_serial_lanes(random_problems::library_batch<Real>& b, cubome::oracle<Real>& oracle) {
+    solve<Real>(b, oracle, {sizeof(cubome::staged_record<Real>), &run_serially<Real, Width>});
+}
+
+/// The library's own problems, gradients by lanes of the same width.
 template <class Real, index Width, class Family>
 void solve_by_serial_lanes(random_problems::library_batch<Real>& b) {
-    solve<Real, Width, Family>(b, {sizeof(cubome::staged_record<Real>), &run_serially<Real, Width>});
+    family_oracle::oracle<Real, Width, Family> oracle(b.problem, b.num_problems);
+    solve_by_serial_lanes<Real, Width>(b, oracle);
 }
 
 /// Vectors and numbers of a pipeline that keeps the loop itself.
