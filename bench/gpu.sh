@@ -148,7 +148,8 @@ configure=(cmake -S "$root" -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Relea
     -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_BENCH=ON -DCUBOME_EXAMPLES=OFF -DCUBOME_COMMAND=OFF -DCUBOME_INSTALL=OFF)
 targets=(gpu_tests cubome_gpu_bench)
 # Few problems and few iterations, yet every mapping: instrumented, a kernel takes a hundred times as long.
-sanitized=(gpu_graph_test 'DeviceEnqueue.NeitherAllocatesNorWaits' gpu_groups_test 'DeviceGroups/0.*')
+sanitized=(gpu_graph_test 'DeviceEnqueue.NeitherAllocatesNorWaits' gpu_groups_test 'DeviceGroups/0.*'
+    gpu_staged_test 'StagedOnDevice/0.HasTheBitsOfTheHostInLargeBatches')
 peers=(--batches "1,4096,65536" --seconds 0.3 --rounds 2)
 
 # What the kernels that were built can reach at most: counted where there is a disassembler, and an H100's code.
