@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "cubome/cubome.hpp"
+#include "cubome/staged.hpp"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The heap of this program
@@ -437,6 +438,77 @@ TYPED_TEST(faults_test, making_a_solver_succeeds_or_throws_bad_alloc) {
             [](ending end, std::int64_t) { EXPECT_NE(end, ending::threw_invalid_argument); });
         EXPECT_GE(total, 1);
     }
+}
+
+/// g = ½ ‖θ − v‖², f = ½ ‖θ‖²
+template <class Real>
+class near_oracle final : public cubome::oracle<Real> {
+public:
+    std::int64_t outer_dim() const override { return dim; }
+    std::int64_t inner_dim() const override { return dim; }
+    void reserve(std::int64_t num_problems) override { scratch_.resize(static_cast<std::size_t>(num_problems)); }
+
+    void inner_gradient(const cubome::oracle_call& call, const Real* v, const Real* theta, Real* to) override {
+        for (std::int64_t e = 0; e < call.num_problems * dim; ++e) to[e] = theta[e] - v[e];
+    }
+    void gap_gradient(const cubome::oracle_call& call, const Real* v, const Real* theta, const Real* descent, Real* gap,
+                      Real* magnitude, Real* to) override {
+        for (std::int64_t e = 0; e < call.num_problems * dim; ++e) {
+            const Real here = theta[e] - v[e], there = descent[e] - v[e];
+            to[e] = descent[e] - theta[e];
+            if (e % dim == 0) gap[e / dim] = magnitude[e / dim] = 0;
+            gap[e / dim] += (here * here - there * there) / 2;
+            magnitude[e / dim] += (here * here + there * there) / 2;
+        }
+    }
+    void outer_gradient(const cubome::oracle_call& call, const Real*, const Real* theta, Real* value, Real* of_outer,
+                        Real* of_inner) override {
+        for (std::int64_t e = 0; e < call.num_problems * dim; ++e) {
+            of_outer[e] = 0;
+            of_inner[e] = theta[e];
+            if (e % dim == 0) value[e / dim] = 0;
+            value[e / dim] += theta[e] * theta[e] / 2;
+        }
+    }
+
+    static constexpr std::int64_t dim = 5;
+
+private:
+    std::vector<Real> scratch_;
+};
+
+TYPED_TEST(faults_test, a_staged_solve_succeeds_with_the_right_bits_or_throws_bad_alloc) {
+    constexpr std::int64_t n = 3, dim = near_oracle<TypeParam>::dim;
+    using numbers_of_all = std::vector<TypeParam>;
+    numbers_of_all v, theta, right;
+    std::vector<cubome::outcome> outcome(n);
+    const auto reset = [&] {
+        v.assign(n * dim, TypeParam(0.75));
+        theta.assign(n * dim, TypeParam(1.5));
+        std::fill(outcome.begin(), outcome.end(), cubome::outcome::not_run);
+    };
+    cubome::state<TypeParam> state;
+    cubome::report<TypeParam> report;
+    const auto solve = [&] {
+        reset();  // which allocates the first time
+        near_oracle<TypeParam> oracle;
+        cubome::staged_solver<TypeParam> solver(oracle, short_settings<TypeParam>(), {}, on_threads(2));
+        solver.solve(state, report);
+    };
+    reset();
+    state.outer = cubome::per_problem(v.data(), n, dim);
+    state.inner = cubome::per_problem(theta.data(), n, dim);
+    report.outcome = cubome::per_problem(outcome.data(), n);
+    const numbers_of_all start = theta;
+    solve();
+    right = theta;
+    EXPECT_NE(right, start);
+    const std::int64_t total = fail_each_allocation(solve, [&](ending end, std::int64_t) {
+        EXPECT_NE(end, ending::threw_invalid_argument);
+        EXPECT_EQ(theta, end == ending::succeeded ? right : start);
+        EXPECT_EQ(outcome[0], end == ending::succeeded ? cubome::outcome::step_limit : cubome::outcome::not_run);
+    });
+    EXPECT_GE(total, 3);
 }
 
 /// A solve in one call, on a plan or on the caller's workspace, with every allocation failing in turn.

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bugs that the tests have to find: each is one change of one text, and the named tests that turn red for it.
 
-`old` occurs exactly once in `file`. `unit` is what is compiled again: a family of host/cpu, in double, which is then
-linked with `program` as it is; without one it is the program itself. Of `tests`, a GoogleTest filter, at least one has
+`old` occurs exactly once in `file`. `unit` is what is compiled again: a family of host/cpu, in double, or an object by
+its folder and name, which is then linked with `program` as it is; without one it is the program itself. Of `tests`, a GoogleTest filter, at least one has
 to turn red. A change of the library's text that moves an `old` breaks this list loudly, which is its purpose.
 """
 
@@ -35,6 +35,8 @@ VECTOR = "include/cubome/core/vector_group.hpp"
 CORESET = "include/cubome/problems/coreset.hpp"
 DEGENERATE = "include/cubome/problems/degenerate.hpp"
 QUADRATIC = "include/cubome/problems/quadratic.hpp"
+STAGES = "include/cubome/core/stages.hpp"
+STAGED_CUDA = "host/staged/staged_cuda.cpp"
 
 # The smallest family shows what the solver's text does wrong as well as any, and compiles soonest.
 AGREES = "oracle_test/double.the_degenerate_lower_level_agrees"
@@ -47,6 +49,14 @@ PARTS = "oracle_test/double.a_solve_in_parts_follows_the_oracles_solve_in_one"
 
 def solver(kind, name, file, old, new, tests=AGREES, unit="degenerate", program="oracle_test"):
     return Bug(kind, name, file, old, new, program, tests, unit)
+
+
+def staged(name, old, new, tests):
+    return Bug("staged", name, STAGES, old, new, "staged_test", tests, "cubome_stages_double_baseline.dir/stages")
+
+
+def staged_plan(name, old, new, tests):
+    return Bug("staged", name, STAGED_CUDA, old, new, "cuda_staged_test", tests, "cubome_staged.dir/staged_cuda")
 
 
 def text(kind, name, file, old, new, program, tests):
@@ -198,4 +208,28 @@ BUGS = [
            "select(moved, e.multiplier, progress.last_multiplier)", "progress.last_multiplier"),
     solver("pinned_set", "clip pins, too", SOLVE,
            "w_.pins = o.has_box && o.box == box_rule::free_set;", "w_.pins = o.has_box;"),
+
+    # --- the staged engine: its stages, and its plan for a device ---
+    staged("the descent leaves the box", "return o_.has_box ? project(next, low[i], high[i]) : next;", "return next;",
+           "Staged/1.AgreesWithTheFusedEngineOnQuadratics"),
+    staged("who has ended moves on", "        if (!r.moves) return;\n        const part of", "        const part of",
+           "Staged/1.AgreesWithTheFusedEngineOnQuadratics:Staged/1.AProblemThatDivergesChangesNoBitOfAnother"),
+    staged("the inner momentum does not persist", "kept.set(i, last[i]);", "kept.set(i, real(scalar(0)));",
+           "Staged/1.AgreesWithTheFusedEngineOnQuadratics"),
+    staged("the alignment is that of v alone", "e.sums = {s[0] + s[3],", "e.sums = {s[0],",
+           "Staged/1.AgreesWithTheFusedEngineOnQuadratics"),
+    staged("a chunk begins where the first one does", "first, p * dim + first,", "first, p * dim,", "StagedChunks.*"),
+    staged("the last chunk of the gradients is not summed",
+           "const run_time num_outer(outer_chunks_), num_inner(inner_chunks_);",
+           "const run_time num_outer(outer_chunks_), num_inner(inner_chunks_ - (inner_chunks_ > 1));",
+           "StagedChunks.OfTheta*"),
+    staged("steps are counted where nobody moves", "        if (!stays) return stop(r);\n        ++r.step;",
+           "        ++r.step;\n        if (!stays) return stop(r);", "Staged/1.AgreesWithTheFusedEngineOnQuadratics"),
+    staged_plan("everybody's turn is that of a fresh start", "measured[static_cast<std::size_t>(missing)] = true;",
+                "measured[0] = missing >= 0;", "CudaStaged/1.MeasuresCurvaturesWhenItIsSomebodysTurn"),
+    staged_plan("iterations that measure are repeated for others", "(kind.measures ? measuring : fixed)", "(fixed)",
+                "CudaStaged/1.MeasuresCurvaturesWhenItIsSomebodysTurn"),
+    staged_plan("the first iteration is made twice", "    run.iterate(false);\n    kept_graph fixed",
+                "    run.iterate(false);\n    run.iterate(false);\n    kept_graph fixed",
+                "CudaStaged/1.LaunchesAGraphForAnIteration*"),
 ]

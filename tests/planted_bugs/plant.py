@@ -98,7 +98,8 @@ class Build:
     def planted(self, bug):
         """Compiles what the bug changes and links it with the rest; an executable, or None if it does not compile."""
         if bug.unit:
-            ending = f"cubome_cpu_double_baseline.dir/{bug.unit}.cpp.o"
+            folder = "" if "/" in bug.unit else "cubome_cpu_double_baseline.dir/"
+            ending = f"{folder}{bug.unit}.cpp.o"
         else:
             ending = f"{bug.program}.dir/{bug.program}.cpp.o"
         compiling = self.command_for(bug.program, ending)
