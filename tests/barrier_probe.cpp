@@ -4,9 +4,11 @@
 #include <cstdlib>
 
 #include "lane_blocks.hpp"
+#include "staged_lanes.hpp"
 
 /// barrier_probe <number> [<blocks>]: solves problems on 32 threads that pass the named barrier of this number without
 /// waiting, or with every barrier where there is none of this number. It is for ThreadSanitizer to say what it saw.
+/// With 0 blocks it is a batch of the staged engine.
 namespace lane_blocks {
 namespace {
 
@@ -47,6 +49,8 @@ int main(int argc, char** argv) {
     const int blocks = argc > 2 ? std::atoi(argv[2]) : 20;
     thread_model::left_out = static_cast<cubome::barrier>(std::atoi(argv[1]));
     lane_blocks::threads lanes;
-    std::printf("solved, f sums to %g\n", static_cast<double>(lane_blocks::solve_some(lanes, blocks)));
+    const float f =
+        blocks > 0 ? lane_blocks::solve_some(lanes, blocks) : staged_lanes::batch<lane_blocks::threads>(lanes).solve();
+    std::printf("solved, f sums to %g\n", static_cast<double>(f));
     return 0;
 }

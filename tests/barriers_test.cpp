@@ -67,8 +67,8 @@ protected:
         if (!has_thread_sanitizer) GTEST_SKIP() << "built without -fsanitize=thread, which this test asks";
     }
 
-    static void expect_race_without(cubome::barrier which) {
-        const outcome found = probe(which);
+    static void expect_race_without(cubome::barrier which, const char* arguments = "") {
+        const outcome found = probe(which, arguments);
         EXPECT_TRUE(found.has("data race")) << found.text;
         EXPECT_EQ(found.exit_code, race_exit_code) << found.text;
     }
@@ -111,6 +111,20 @@ TEST_F(Barriers, ThatPublishDifferencesAreNeeded) {
 
 TEST_F(Barriers, ThatWaitForTheReadersOfAnEvaluationAreNeeded) {
     expect_race_without(cubome::barrier::evaluation_read);
+}
+
+// The staged engine has one barrier inside a stage.
+constexpr const char* staged = "0";
+
+TEST_F(Barriers, LeaveNoRaceInTheStagesWhereAllAreKept) {
+    const outcome found = probe(cubome::barrier::count, staged);
+    EXPECT_FALSE(found.has("data race")) << found.text;
+    EXPECT_TRUE(found.has("solved")) << found.text;
+    EXPECT_EQ(found.exit_code, 0);
+}
+
+TEST_F(Barriers, ThatWaitForTheReadersOfARecordAreNeeded) {
+    expect_race_without(cubome::barrier::evaluation_read, staged);
 }
 
 }  // namespace
