@@ -21,9 +21,10 @@ struct class_labels {
     const std::uint8_t* bytes = nullptr;
 };
 
-/// Samples x_i ∈ R^num_features with their classes, in the caller's memory. Made by `dense_samples` and `byte_samples`.
+/// Samples x_i ∈ R^num_features with their classes, in the caller's memory. Made by `dense_samples`, `byte_samples` and
+/// `sparse_samples`.
 struct softmax_samples {
-    enum class storage : std::uint8_t { none, dense, bytes };
+    enum class storage : std::uint8_t { none, dense, bytes, sparse };
 
     storage kind = storage::none;
     std::int64_t num_samples = 0;
@@ -32,6 +33,8 @@ struct softmax_samples {
     const float* values = nullptr;
     const std::uint8_t* pixels = nullptr;
     float shift = 0, scale = 1;
+    const std::int64_t* row_starts = nullptr;
+    const std::int32_t* columns = nullptr;
 };
 
 /// @param x row-major [num_samples, num_features], finite; no column of ones, the bias is the oracle's
@@ -62,6 +65,25 @@ constexpr softmax_samples byte_samples(const std::uint8_t* x, class_labels label
     return result;
 }
 
+/// Samples of which most features are 0, as compressed rows.
+///
+/// @param row_starts [num_samples + 1], from 0: where each sample's entries begin
+/// @param columns    [row_starts[num_samples]], from 0, in any order; those that are met twice add up
+/// @param values     [row_starts[num_samples]], finite
+constexpr softmax_samples sparse_samples(const std::int64_t* row_starts, const std::int32_t* columns,
+                                         const float* values, class_labels labels, std::int64_t num_samples,
+                                         std::int64_t num_features) noexcept {
+    softmax_samples result;
+    result.kind = softmax_samples::storage::sparse;
+    result.num_samples = num_samples;
+    result.num_features = num_features;
+    result.labels = labels;
+    result.values = values;
+    result.row_starts = row_starts;
+    result.columns = columns;
+    return result;
+}
+
 struct softmax_options {
     std::int64_t num_classes = 2;
     sample_weights weights = sample_weights::none;
@@ -85,18 +107,21 @@ struct softmax_options {
 /// v is [n] sample weights (unless none), followed by [num_features] log-penalties (with per_feature); it must not be
 /// empty. θ is [num_classes, num_features + 1], row-major; the last column is b.
 ///
-/// What is measured against data is one product of matrices for all problems, each sample being read once per gradient.
-/// `gap_gradient` makes one product more, and no gradient: what inner_gradient found at θ_k is kept. A problem's bits
-/// are the same in every batch, at every position and on every number of threads; between instruction sets they differ.
+/// What is measured against data is one product of matrices for all problems, each sample being read once per gradient
+/// (sparse ones twice). `gap_gradient` makes one product more, and no gradient: what inner_gradient found at θ_k is
+/// kept. A problem's bits are the same in every batch, at every position and on every number of threads; between
+/// instruction sets they differ.
 ///
 /// Memory, taken by `reserve`: num_problems · n floats, num_problems · num_features with penalties, and what some
-/// problems at a time work in. The views' memory must outlive the oracle and is read in each call; labels are copied.
+/// problems at a time work in. The views' memory must outlive the oracle and is read in each call; labels are copied,
+/// and of sparse samples there is a transposed copy.
 class softmax_oracle : public oracle<float> {
 public:
     /// @param train, validation each as it likes in storage, with the same num_features
     /// @param execution where, and with which instructions; how many threads, each call says
     /// @throws invalid_argument, which names what is wrong: sizes outside [1, 2³¹ − 1024] or that no memory can hold,
-    ///         null pointers, labels outside [0, num_classes), a v without elements; not_compiled; backend_unavailable;
+    ///         null pointers, labels outside [0, num_classes), entries of sparse samples out of place, a v without
+    ///         elements; not_compiled; backend_unavailable;
     ///         std::bad_alloc
     softmax_oracle(const softmax_samples& train, const softmax_samples& validation, const softmax_options& options,
                    const cubome::execution& execution = {});

@@ -8,6 +8,7 @@
 CUBOME_BEGIN_NAMESPACE
 namespace softmax {
 
+using detail::softmax_entries;
 using detail::softmax_lanes;
 using detail::softmax_panel;
 using detail::softmax_pass;
@@ -207,6 +208,87 @@ inline void gradient(const softmax_panel& panel, const float* residuals, std::in
     }
 }
 
+// Rows of θ that the entries of a sparse sample meet, side by side; so many vectors of them at once.
+constexpr int most_vectors = 4;
+// Entries of a feature are added in runs, so that the error of a frequent one does not grow with their number.
+constexpr std::int64_t entries_of_run = 256;
+
+/// Σ of value · rows[place] over some entries
+template <int Vectors>
+CUBOME_INLINE void add_entries(const softmax_entries& of, std::int64_t first, std::int64_t last, const float* rows,
+                               std::int64_t stride, pack (&sums)[Vectors]) {
+#pragma GCC unroll 8
+    for (int v = 0; v < Vectors; ++v) sums[v] = pack(0.0F);
+    for (std::int64_t k = first; k < last; ++k) {
+        const float* const row = rows + of.places[k] * stride;
+        const pack x(of.values[k]);
+#pragma GCC unroll 8
+        for (int v = 0; v < Vectors; ++v) sums[v] = fma(x, load(row + v * lanes), sums[v]);
+    }
+}
+
+/// Runs `block` on as many vectors at once as are left, of num.
+template <template <int> class Block, int Vectors = most_vectors, class... Arguments>
+inline void for_vectors(std::int64_t num, std::int64_t at, const Arguments&... arguments) {
+    for (; num >= Vectors; num -= Vectors, at += Vectors * lanes) Block<Vectors>::run(at, arguments...);
+    if constexpr (Vectors > 1)
+        if (num > 0) for_vectors<Block, Vectors - 1>(num, at, arguments...);
+}
+
+template <int Vectors>
+struct sparse_scores_block {
+    static CUBOME_OUT_OF_LINE void run(std::int64_t at, const softmax_entries& samples, std::int64_t first,
+                                       std::int64_t num, const float* theta, std::int64_t num_features,
+                                       std::int64_t padded_rows, std::int64_t num_rows, float* to,
+                                       std::int64_t stride) {
+        const float* const biases = theta + num_features * padded_rows + at;
+        const std::int64_t last = num_rows - at < Vectors * lanes ? num_rows - at : Vectors * lanes;
+        for (std::int64_t i = 0; i < num; ++i) {
+            pack sums[Vectors];
+            add_entries<Vectors>(samples, samples.starts[first + i], samples.starts[first + i + 1], theta + at,
+                                 padded_rows, sums);
+            float all[Vectors * lanes];
+#pragma GCC unroll 8
+            for (int v = 0; v < Vectors; ++v) store(sums[v] + load(biases + v * lanes), all + v * lanes);
+            for (std::int64_t k = 0; k < last; ++k) to[(at + k) * stride + i] = all[k];
+        }
+    }
+};
+
+inline void sparse_scores(const softmax_entries& samples, std::int64_t first, std::int64_t num, const float* theta,
+                          std::int64_t num_features, std::int64_t padded_rows, std::int64_t num_rows, float* to,
+                          std::int64_t stride) {
+    for_vectors<sparse_scores_block>(padded_rows / lanes, 0, samples, first, num, theta, num_features, padded_rows,
+                                     num_rows, to, stride);
+}
+
+template <int Vectors>
+struct sparse_gradient_block {
+    static CUBOME_OUT_OF_LINE void run(std::int64_t at, const softmax_entries& features, std::int64_t first,
+                                       std::int64_t num, const float* residuals, std::int64_t padded_rows, float* to) {
+        for (std::int64_t j = 0; j < num; ++j) {
+            pack totals[Vectors];
+#pragma GCC unroll 8
+            for (int v = 0; v < Vectors; ++v) totals[v] = pack(0.0F);
+            const std::int64_t end = features.starts[first + j + 1];
+            for (std::int64_t k = features.starts[first + j]; k < end; k += entries_of_run) {
+                pack sums[Vectors];
+                add_entries<Vectors>(features, k, k + entries_of_run < end ? k + entries_of_run : end, residuals + at,
+                                     padded_rows, sums);
+#pragma GCC unroll 8
+                for (int v = 0; v < Vectors; ++v) totals[v] = totals[v] + sums[v];
+            }
+#pragma GCC unroll 8
+            for (int v = 0; v < Vectors; ++v) store(totals[v], to + j * padded_rows + at + v * lanes);
+        }
+    }
+};
+
+inline void sparse_gradient(const softmax_entries& features, std::int64_t first, std::int64_t num,
+                            const float* residuals, std::int64_t padded_rows, float* to) {
+    for_vectors<sparse_gradient_block>(padded_rows / lanes, 0, features, first, num, residuals, padded_rows, to);
+}
+
 inline void collect(const float* parts, std::int64_t stride, std::int64_t num_parts, std::int64_t num, const float* rho,
                     const float* theta, float* to) {
     for (std::int64_t j = 0; j < num; j += lanes) {
@@ -320,8 +402,18 @@ CUBOME_FLATTEN inline void penalty_gap(softmax_penalty& p) {
 }
 
 constexpr detail::softmax_kernels kernels{
-    &normalise, &scores,    &gradient,   &run<pass_kind::residuals>, &run<pass_kind::losses>, &run<pass_kind::gap>,
-    &collect,   &penalties, &penalty_gap};
+    .normalise = &normalise,
+    .scores = &scores,
+    .sparse_scores = &sparse_scores,
+    .gradient = &gradient,
+    .sparse_gradient = &sparse_gradient,
+    .residuals = &run<pass_kind::residuals>,
+    .losses = &run<pass_kind::losses>,
+    .gap = &run<pass_kind::gap>,
+    .collect = &collect,
+    .penalties = &penalties,
+    .penalty_gap = &penalty_gap,
+};
 
 }  // namespace softmax
 CUBOME_END_NAMESPACE

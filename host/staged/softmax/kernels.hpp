@@ -22,6 +22,13 @@ struct softmax_panel {
     std::int64_t num_samples;
 };
 
+/// Entries of sparse samples by sample, or by feature: those of k are [starts[k], starts[k + 1]).
+struct softmax_entries {
+    const std::int64_t* starts;
+    const std::int32_t* places;  ///< the feature, or the sample
+    const float* values;
+};
+
 /// Rows of θ, or of a gradient: `[num_rows, padded + softmax_lanes]`, the bias at `padded`.
 struct softmax_rows {
     float* data;
@@ -58,9 +65,20 @@ struct softmax_kernels {
     void (*normalise)(const std::uint8_t* from, std::int64_t num, float shift, float scale, float* to);
     /// scores[k][i] = x_iᵀ θ_k + b_k
     void (*scores)(const softmax_panel& panel, const softmax_rows& theta, float* scores, std::int64_t stride);
+    /// The same of sparse samples: to[k * stride + i] for i < num.
+    /// @param theta [num_features + 1, padded_rows], transposed, the bias last; padded_rows is a multiple of
+    ///              softmax_lanes
+    void (*sparse_scores)(const softmax_entries& samples, std::int64_t first, std::int64_t num, const float* theta,
+                          std::int64_t num_features, std::int64_t padded_rows, std::int64_t num_rows, float* to,
+                          std::int64_t stride);
     /// gradient_k = Σ_i residuals[k][i] (x_i, 1), or that added to it
     void (*gradient)(const softmax_panel& panel, const float* residuals, std::int64_t stride,
                      const softmax_rows& gradient, bool is_added);
+    /// Σ_i x_ij residuals[i][k] for some features j of sparse samples
+    /// @param residuals [num_samples, padded_rows], transposed
+    /// @param to        [num, padded_rows]
+    void (*sparse_gradient)(const softmax_entries& features, std::int64_t first, std::int64_t num,
+                            const float* residuals, std::int64_t padded_rows, float* to);
     /// w_i (softmax(z_i) − e_y) / n in the place of z_i, and Σ ℓ / n
     void (*residuals)(softmax_pass& pass);
     /// Σ ℓ / n

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstring>
+#include <numeric>
 #include <optional>
 #include <string>
 #include <thread>
@@ -60,12 +61,16 @@ constexpr std::int64_t least_lanes = 8;
 struct sample_set {
     sample_set(const softmax_samples& samples, std::int64_t num_classes) : of(samples) {
         if (of.num_samples == 0) return;
-        padded = round_up(of.num_features, softmax_lanes);
+        if (is_sparse())
+            transpose();
+        else
+            padded = round_up(of.num_features, softmax_lanes);
+        row = padded + softmax_lanes;
         is_direct = of.kind == softmax_samples::storage::dense && padded == of.num_features;
-        const std::int64_t fit = floats_of_panel / padded / softmax_lanes * softmax_lanes;
-        panel_samples = std::clamp(fit, softmax_lanes, most_samples_of_panel);
+        const std::int64_t fit = is_sparse() ? most_samples_of_panel : floats_of_panel / padded;
+        panel_samples = std::clamp(fit / softmax_lanes * softmax_lanes, softmax_lanes, most_samples_of_panel);
         num_panels = num_chunks(of.num_samples, panel_samples);
-        const std::int64_t wanted = std::clamp(floats_of_slices / (num_classes * padded), least_slices, most_slices);
+        const std::int64_t wanted = std::clamp(floats_of_slices / (num_classes * row), least_slices, most_slices);
         slice_panels = num_chunks(num_panels, wanted);
         num_slices = num_chunks(num_panels, slice_panels);
         labels.resize(static_cast<std::size_t>(round_up(of.num_samples, softmax_lanes)));
@@ -74,12 +79,41 @@ struct sample_set {
                 static_cast<float>(of.labels.words != nullptr ? of.labels.words[i] : of.labels.bytes[i]);
     }
 
+    bool is_sparse() const { return of.kind == softmax_samples::storage::sparse; }
+    softmax_entries by_sample() const { return {of.row_starts, of.columns, of.values}; }
+    softmax_entries by_feature() const { return {feature_starts.data(), entry_samples.data(), entry_values.data()}; }
+
     softmax_samples of;
     std::vector<float> labels;
-    std::int64_t padded = 0;         ///< num_features, to whole vectors
+    std::int64_t padded = 0;         ///< of dense samples: num_features, to whole vectors
+    std::int64_t row = 0;            ///< of θ and of gradients, with room for the bias
     bool is_direct = false;          ///< can be multiplied where it is
     std::int64_t panel_samples = 0;  ///< a multiple of softmax_lanes
     std::int64_t num_panels = 0, slice_panels = 0, num_slices = 0;
+    // Sparse samples by feature, in the order of samples: each feature's gradient is a sum of its own.
+    std::vector<std::int64_t> feature_starts;
+    std::vector<std::int32_t> entry_samples;
+    std::vector<float> entry_values;
+
+private:
+    void transpose() {
+        const auto num_entries = static_cast<std::size_t>(of.row_starts[of.num_samples]);
+        feature_starts.resize(static_cast<std::size_t>(of.num_features) + 1);
+        entry_samples.resize(num_entries);
+        entry_values.resize(num_entries);
+        // Counts, one place further on; their sums are where the next feature begins; filling moves these on.
+        for (std::size_t k = 0; k < num_entries; ++k) ++feature_starts[static_cast<std::size_t>(of.columns[k]) + 1];
+        std::partial_sum(feature_starts.begin(), feature_starts.end(), feature_starts.begin());
+        for (std::int64_t i = 0; i < of.num_samples; ++i) {
+            for (std::int64_t k = of.row_starts[i]; k < of.row_starts[i + 1]; ++k) {
+                const auto to = static_cast<std::size_t>(feature_starts[static_cast<std::size_t>(of.columns[k])]++);
+                entry_samples[to] = static_cast<std::int32_t>(i);
+                entry_values[to] = of.values[k];
+            }
+        }
+        std::rotate(feature_starts.begin(), feature_starts.end() - 1, feature_starts.end());
+        feature_starts[0] = 0;
+    }
 };
 
 /// Some problems that are multiplied at once.
@@ -89,7 +123,9 @@ struct problem_block {
 
 /// What one lane of threads works in.
 struct lane_memory {
-    float *panel, *scores;
+    float* panel;     ///< samples as floats
+    float* scores;    ///< [rows of a block, score_stride_]
+    float* features;  ///< [softmax_lanes, padded rows of a block]: gradients of features of sparse samples
 };
 
 class softmax_cpu final : public oracle<float> {
@@ -105,11 +141,13 @@ public:
           num_weights_(options_.weights == sample_weights::none ? 0 : parts.train.num_samples),
           num_penalties_(options_.regularizer == penalty::per_feature ? num_features_ : 0),
           is_penalised_(num_penalties_ > 0 || options_.fixed_rho.is_per_problem() || options_.fixed_rho.value() != 0),
-          penalty_scale_(options_.is_penalty_averaged ? 1 / static_cast<float>(num_classes_ * num_features_) : 1),
-          row_(train_.padded + softmax_lanes) {
+          penalty_scale_(options_.is_penalty_averaged ? 1 / static_cast<float>(num_classes_ * num_features_) : 1) {
         for (const sample_set* set : {&train_, &validation_, &held_out_}) {
             most_slices_ = std::max(most_slices_, set->num_slices);
             most_samples_ = std::max(most_samples_, set->panel_samples);
+            row_ = std::max(row_, set->row);
+            padded_ = std::max(padded_, set->padded);
+            if (set->is_sparse()) sparse_samples_ = std::max(sparse_samples_, set->of.num_samples);
         }
         // The lanes of scores must not all fall into the same places of a cache.
         score_stride_ = most_samples_ + softmax_lanes;
@@ -122,11 +160,14 @@ public:
 
     void reserve(std::int64_t num_problems) override {
         const setting<float>& rho = options_.fixed_rho;
-        if (rho.is_per_problem() && num_penalties_ == 0 &&
-            (rho.values().num_problems != num_problems || rho.values().data == nullptr || rho.values().rank != 0))
-            throw invalid_argument("softmax_oracle", "fixed_rho",
-                                   "is given for " + std::to_string(rho.values().num_problems) + " problems",
-                                   "[num_problems = " + std::to_string(num_problems) + "]");
+        if (rho.is_per_problem() && num_penalties_ == 0) {
+            const auto& values = rho.values();
+            if (values.data == nullptr || values.rank != 0 || values.num_problems != num_problems)
+                throw invalid_argument(
+                    "softmax_oracle", "fixed_rho",
+                    values.data == nullptr ? "is null" : "has extents [" + std::to_string(values.num_problems) + "]",
+                    "[num_problems = " + std::to_string(num_problems) + "]");
+        }
         has_start_losses_ = false;
         if (num_problems <= reserved_) return;
         piece_cutter counter(nullptr);
@@ -135,6 +176,9 @@ public:
             throw invalid_argument("softmax_oracle", "num_problems", "is " + std::to_string(num_problems),
                                    "fewer: these need more memory than there can be");
         auto memory = std::make_unique<aligned_memory>(counter.used());
+        // The system gives pages when they are touched: here, and not in the calls. Rows that are there for whole
+        // vectors alone are 0.
+        std::memset(memory->data(), 0, counter.used());
         std::vector<lane_memory> lanes(static_cast<std::size_t>(num_lanes_));
         memory_ = std::move(memory);
         lanes_ = std::move(lanes);
@@ -165,7 +209,7 @@ public:
         begin(call);
         const bool is_start = call.descent_step == 0;
         for_blocks(call, [&](const problem_block& block) {
-            gather(block, inner);
+            gather(train_, block, inner);
             differentiate(train_, block, [&](softmax_pass& pass, std::int64_t b, std::int64_t first) {
                 weigh(pass, outer, b, first);
                 if (is_start) pass.loss = a_.start_loss + b * stored_samples() + first;
@@ -180,7 +224,7 @@ public:
         begin(call);
         std::fill_n(of_outer, call.num_problems * outer_dim(), 0.0F);
         for_blocks(call, [&](const problem_block& block) {
-            gather(block, inner);
+            gather(validation_, block, inner);
             differentiate(validation_, block, [](softmax_pass&, std::int64_t, std::int64_t) {});
             collect(validation_, block, inner, nullptr, of_inner);
             for (std::int64_t b = 0; b < block.num; ++b)
@@ -193,7 +237,7 @@ public:
         begin(call);
         if (!has_start_losses_) {
             for_blocks(call, [&](const problem_block& block) {
-                gather(block, inner);
+                gather(train_, block, inner);
                 evaluate(train_, block, kernels_.losses, [&](softmax_pass& pass, std::int64_t b, std::int64_t first) {
                     pass.loss = a_.start_loss + b * stored_samples() + first;
                 });
@@ -201,7 +245,7 @@ public:
         }
         has_start_losses_ = false;
         for_blocks(call, [&](const problem_block& block) {
-            gather(block, descent);
+            gather(train_, block, descent);
             evaluate(train_, block, kernels_.gap, [&](softmax_pass& pass, std::int64_t b, std::int64_t first) {
                 weigh(pass, outer, b, first);
                 pass.start_loss = a_.start_loss + b * stored_samples() + first;
@@ -218,7 +262,7 @@ public:
     void held_out(const oracle_call& call, const float*, const float* inner, float* value) override {
         begin(call);
         for_blocks(call, [&](const problem_block& block) {
-            gather(block, inner);
+            gather(held_out_, block, inner);
             evaluate(held_out_, block, kernels_.losses, [](softmax_pass&, std::int64_t, std::int64_t) {});
             for (std::int64_t b = 0; b < block.num; ++b)
                 value[block.first + b] = slice_total(held_out_.num_slices, block.num, b, 0);
@@ -232,6 +276,8 @@ private:
         float* rho;           ///< [num_problems, num_features], scaled
         float* penalty_sums;  ///< [num_problems, feature chunks, 2]
         float* theta;         ///< [rows of a block, row_]
+        float* features;      ///< [num_features + 1, padded rows of a block]: θ, transposed for sparse samples
+        float* residuals;     ///< [sparse samples, padded rows of a block]
         float* parts;         ///< [slices, rows of a block, row_]
         float* sums;          ///< [slices, problems of a block, 2]
     };
@@ -239,8 +285,13 @@ private:
     std::int64_t stored_samples() const { return round_up(train_.of.num_samples, softmax_lanes); }
     std::int64_t feature_chunks() const { return num_chunks(num_features_, features_of_chunk); }
     std::int64_t block_problems(std::int64_t num_problems) const {
-        const std::int64_t rows = std::min(most_rows_of_block, floats_of_block / (most_slices_ * row_));
+        std::int64_t of_row = most_slices_ * row_;
+        if (sparse_samples_ > 0) of_row = std::max({of_row, num_features_ + 1, sparse_samples_});
+        const std::int64_t rows = std::min(most_rows_of_block, floats_of_block / of_row);
         return std::min(num_problems, std::max<std::int64_t>(1, rows / num_classes_));
+    }
+    std::int64_t padded_rows(const problem_block& block) const {
+        return round_up(block.num * num_classes_, softmax_lanes);
     }
 
     /// @param lanes [num_lanes_], or null where the pieces are only counted
@@ -253,11 +304,18 @@ private:
             a.penalty_sums = pieces.take<float>(num_problems, 2 * feature_chunks());
         }
         a.theta = pieces.take<float>(rows, row_);
+        const std::int64_t columns = round_up(rows, softmax_lanes);
+        if (sparse_samples_ > 0) {
+            a.features = pieces.take<float>(num_features_ + 1, columns);
+            a.residuals = pieces.take<float>(sparse_samples_, columns);
+        }
         a.parts = pieces.take<float>(most_slices_ * rows, row_);
         a.sums = pieces.take<float>(most_slices_, 2 * problems);
         for (std::int64_t k = 0; k < num_lanes_; ++k) {
-            const lane_memory lane{pieces.take<float>(most_samples_, train_.padded),
-                                   pieces.take<float>(rows, score_stride_)};
+            lane_memory lane{};
+            lane.panel = pieces.take<float>(most_samples_, padded_);
+            lane.scores = pieces.take<float>(rows, score_stride_);
+            if (sparse_samples_ > 0) lane.features = pieces.take<float>(softmax_lanes, columns);
             if (lanes != nullptr) lanes[k] = lane;
         }
         return a;
@@ -280,28 +338,39 @@ private:
             work(problem_block{first, std::min(step, call.num_problems - first)});
     }
 
-    /// work(slice, lane) for each slice.
+    /// work(item, lane) for each item, by threads with memory of their own.
     template <class Work>
-    void for_slices(std::int64_t num_slices, const Work& work) {
+    void for_each_on_lanes(std::int64_t num_items, const Work& work) {
         std::atomic<std::int64_t> next{0};
-        const std::int64_t num = std::min({static_cast<std::int64_t>(team_->num_threads()), num_lanes_, num_slices});
+        const std::int64_t num = std::min({static_cast<std::int64_t>(team_->num_threads()), num_lanes_, num_items});
         team_->for_each(num, 1, [&](std::int64_t first, std::int64_t last) {
             for (std::int64_t lane = first; lane < last; ++lane)
-                for (std::int64_t slice; (slice = next.fetch_add(1)) < num_slices;)
-                    work(slice, lanes_[static_cast<std::size_t>(lane)]);
+                for (std::int64_t item; (item = next.fetch_add(1)) < num_items;)
+                    work(item, lanes_[static_cast<std::size_t>(lane)]);
         });
     }
 
-    /// θ of a block, in rows that can be multiplied.
-    void gather(const problem_block& block, const float* inner) {
+    /// θ of a block, as a set's samples can be multiplied with it.
+    void gather(const sample_set& set, const problem_block& block, const float* inner) {
         const float* const from = inner + block.first * inner_dim();
-        team_->for_each(block.num * num_classes_, rows_per_piece(), [&](std::int64_t first, std::int64_t last) {
+        const std::int64_t rows = block.num * num_classes_, d = num_features_;
+        if (set.is_sparse()) {
+            const std::int64_t columns = padded_rows(block);
+            team_->for_each(d + 1, features_of_chunk, [&](std::int64_t first, std::int64_t last) {
+                for (std::int64_t j = first; j < last; j += softmax_lanes)
+                    for (std::int64_t k = 0; k < rows; ++k)
+                        for (std::int64_t q = j; q < std::min(j + softmax_lanes, last); ++q)
+                            a_.features[q * columns + k] = from[k * (d + 1) + q];
+            });
+            return;
+        }
+        team_->for_each(rows, rows_per_piece(), [&](std::int64_t first, std::int64_t last) {
             for (std::int64_t k = first; k < last; ++k) {
-                float* const to = a_.theta + k * row_;
-                const float* const theta = from + k * (num_features_ + 1);
-                std::copy_n(theta, num_features_, to);
-                std::fill(to + num_features_, to + train_.padded, 0.0F);
-                to[train_.padded] = theta[num_features_];
+                float* const to = a_.theta + k * set.row;
+                const float* const theta = from + k * (d + 1);
+                std::copy_n(theta, d, to);
+                std::fill(to + d, to + set.padded, 0.0F);
+                to[set.padded] = theta[d];
             }
         });
     }
@@ -321,8 +390,8 @@ private:
         return {room, padded, padded, num};
     }
 
-    /// Scores of each panel of a slice, and what `pass` makes of those of each problem; then use(panel, scores, is the
-    /// first of the slice).
+    /// Scores of each panel of a slice, and what `pass` makes of those of each problem; then use(panel, its first
+    /// sample, whether it is the first of the slice). Of sparse samples the panel has no features.
     template <class Setup, class Use>
     void run_slice(const sample_set& set, const problem_block& block, std::int64_t slice, const lane_memory& lane,
                    void (*pass)(softmax_pass&), const Setup& setup, const Use& use) {
@@ -333,8 +402,14 @@ private:
         for (std::int64_t k = first_panel; k < last_panel; ++k) {
             const std::int64_t first = k * set.panel_samples;
             const std::int64_t num = std::min(set.panel_samples, set.of.num_samples - first);
-            const softmax_panel x = panel(set, first, num, lane.panel);
-            kernels_.scores(x, {a_.theta, block.num * num_classes_}, lane.scores, score_stride_);
+            softmax_panel x{nullptr, 0, 0, num};
+            if (set.is_sparse()) {
+                kernels_.sparse_scores(set.by_sample(), first, num, a_.features, num_features_, padded_rows(block),
+                                       block.num * num_classes_, lane.scores, score_stride_);
+            } else {
+                x = panel(set, first, num, lane.panel);
+                kernels_.scores(x, {a_.theta, block.num * num_classes_}, lane.scores, score_stride_);
+            }
             for (std::int64_t b = 0; b < block.num; ++b) {
                 softmax_pass p{};
                 p.scores = lane.scores + b * num_classes_ * score_stride_;
@@ -348,28 +423,32 @@ private:
                 sums[2 * b] += p.sums[0];
                 sums[2 * b + 1] += p.sums[1];
             }
-            use(x, lane.scores, k == first_panel);
+            use(x, first, k == first_panel);
         }
     }
 
     /// What `pass` makes of all scores: its sums.
     template <class Setup>
     void evaluate(const sample_set& set, const problem_block& block, void (*pass)(softmax_pass&), const Setup& setup) {
-        for_slices(set.num_slices, [&](std::int64_t slice, const lane_memory& lane) {
-            run_slice(set, block, slice, lane, pass, setup, [](const softmax_panel&, const float*, bool) {});
+        for_each_on_lanes(set.num_slices, [&](std::int64_t slice, const lane_memory& lane) {
+            run_slice(set, block, slice, lane, pass, setup, [](const softmax_panel&, std::int64_t, bool) {});
         });
     }
 
-    /// The same for residuals, and the gradient of each slice.
+    /// The same for residuals, and the gradient of each slice; of sparse samples that of the bias alone.
     template <class Setup>
     void differentiate(const sample_set& set, const problem_block& block, const Setup& setup) {
-        const std::int64_t rows = block.num * num_classes_;
-        for_slices(set.num_slices, [&](std::int64_t slice, const lane_memory& lane) {
-            run_slice(
-                set, block, slice, lane, kernels_.residuals, setup,
-                [&](const softmax_panel& x, const float* residuals, bool is_first) {
-                    kernels_.gradient(x, residuals, score_stride_, {a_.parts + slice * rows * row_, rows}, !is_first);
-                });
+        const std::int64_t rows = block.num * num_classes_, columns = padded_rows(block);
+        for_each_on_lanes(set.num_slices, [&](std::int64_t slice, const lane_memory& lane) {
+            run_slice(set, block, slice, lane, kernels_.residuals, setup,
+                      [&](const softmax_panel& x, std::int64_t first, bool is_first) {
+                          kernels_.gradient(x, lane.scores, score_stride_, {a_.parts + slice * rows * set.row, rows},
+                                            !is_first);
+                          if (!set.is_sparse()) return;
+                          for (std::int64_t k = 0; k < rows; ++k)
+                              for (std::int64_t i = 0; i < x.num_samples; ++i)
+                                  a_.residuals[(first + i) * columns + k] = lane.scores[k * score_stride_ + i];
+                      });
         });
     }
 
@@ -377,14 +456,32 @@ private:
     void collect(const sample_set& set, const problem_block& block, const float* inner, const float* rho, float* to) {
         const std::int64_t rows = block.num * num_classes_, d = num_features_;
         const std::int64_t offset = block.first * inner_dim();
+        const auto rho_of = [&](std::int64_t k) {
+            return rho == nullptr ? nullptr : rho + (block.first + k / num_classes_) * d;
+        };
         team_->for_each(rows, rows_per_piece(), [&](std::int64_t first, std::int64_t last) {
             for (std::int64_t k = first; k < last; ++k) {
-                const float* const parts = a_.parts + k * row_;
+                const float* const parts = a_.parts + k * set.row;
                 float* const row = to + offset + k * (d + 1);
-                kernels_.collect(parts, rows * row_, set.num_slices, d,
-                                 rho == nullptr ? nullptr : rho + (block.first + k / num_classes_) * d,
-                                 inner + offset + k * (d + 1), row);
-                kernels_.collect(parts + set.padded, rows * row_, set.num_slices, 1, nullptr, nullptr, row + d);
+                kernels_.collect(parts + set.padded, rows * set.row, set.num_slices, 1, nullptr, nullptr, row + d);
+                if (!set.is_sparse())
+                    kernels_.collect(parts, rows * set.row, set.num_slices, d, rho_of(k), inner + offset + k * (d + 1),
+                                     row);
+            }
+        });
+        if (!set.is_sparse()) return;
+        const std::int64_t columns = padded_rows(block), chunks = feature_chunks();
+        for_each_on_lanes(chunks, [&](std::int64_t chunk, const lane_memory& lane) {
+            const std::int64_t last = std::min((chunk + 1) * features_of_chunk, d);
+            for (std::int64_t j = chunk * features_of_chunk; j < last; j += softmax_lanes) {
+                const std::int64_t num = std::min(softmax_lanes, last - j);
+                kernels_.sparse_gradient(set.by_feature(), j, num, a_.residuals, columns, lane.features);
+                for (std::int64_t k = 0; k < rows; ++k) {
+                    float of_row[softmax_lanes] = {};
+                    for (std::int64_t q = 0; q < num; ++q) of_row[q] = lane.features[q * columns + k];
+                    const std::int64_t at = offset + k * (d + 1) + j;
+                    kernels_.collect(of_row, 0, 1, num, rho == nullptr ? nullptr : rho_of(k) + j, inner + at, to + at);
+                }
             }
         });
     }
@@ -433,8 +530,9 @@ private:
     std::int64_t num_classes_, num_features_, num_weights_, num_penalties_;
     bool is_penalised_;
     float penalty_scale_;
-    std::int64_t row_;  ///< of θ and of gradients, with room for the bias
-    std::int64_t most_slices_ = 1, most_samples_ = 0, score_stride_ = 0, num_lanes_ = 1;
+    // The most of all sets:
+    std::int64_t row_ = 0, padded_ = 0, most_slices_ = 1, most_samples_ = 0, sparse_samples_ = 0;
+    std::int64_t score_stride_ = 0, num_lanes_ = 1;
 
     std::unique_ptr<aligned_memory> memory_;
     std::vector<lane_memory> lanes_;

@@ -37,16 +37,39 @@ void check_labels(const std::string& name, const class_labels& labels, std::int6
     }
 }
 
-void check_samples(const std::string& name, const softmax_samples& s, const softmax_options& options) {
-    if (s.kind == softmax_samples::storage::none) refuse(name, "is not given", "samples");
-    expect_in(name + ".num_samples", s.num_samples, 1, largest_dim);
-    expect_in(name + ".num_features", s.num_features, 1, largest_dim);
-    const bool is_dense = s.kind == softmax_samples::storage::dense;
-    const auto most = std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::ptrdiff_t>(sizeof(float));
+void check_entries(const std::string& name, const softmax_samples& s) {
+    expect_given(name + ".row_starts", s.row_starts);
+    if (s.row_starts[0] != 0) refuse(name + ".row_starts", "begins with " + std::to_string(s.row_starts[0]), "0");
+    for (std::int64_t i = 0; i < s.num_samples; ++i)
+        if (s.row_starts[i + 1] < s.row_starts[i])
+            refuse(name + ".row_starts", "decreases at sample " + std::to_string(i), "increasing numbers");
+    if (s.row_starts[s.num_samples] == 0) return;
+    expect_given(name + ".columns", s.columns);
+    expect_given(name + ".values", s.values);
+    for (std::int64_t k = 0; k < s.row_starts[s.num_samples]; ++k)
+        if (s.columns[k] < 0 || s.columns[k] >= s.num_features)
+            refuse(name + ".columns", "has " + std::to_string(s.columns[k]) + " at entry " + std::to_string(k),
+                   "a number in [0, num_features = " + std::to_string(s.num_features) + ")");
+}
+
+void check_extents(const std::string& name, const softmax_samples& s) {
+    constexpr auto most = std::numeric_limits<std::ptrdiff_t>::max() / static_cast<std::ptrdiff_t>(sizeof(float));
     if (s.num_samples > most / s.num_features)
         refuse(name, "has extents [" + std::to_string(s.num_samples) + ", " + std::to_string(s.num_features) + "]",
                "fewer: these need more than memory can hold");
-    expect_given(name + ".x", is_dense ? static_cast<const void*>(s.values) : s.pixels);
+    expect_given(name + ".x",
+                 s.kind == softmax_samples::storage::dense ? static_cast<const void*>(s.values) : s.pixels);
+}
+
+void check_samples(const std::string& name, const softmax_samples& s, const softmax_options& options) {
+    if (s.kind == softmax_samples::storage::none || s.kind > softmax_samples::storage::sparse)
+        refuse(name, "is not given", "samples");
+    expect_in(name + ".num_samples", s.num_samples, 1, largest_dim);
+    expect_in(name + ".num_features", s.num_features, 1, largest_dim);
+    if (s.kind == softmax_samples::storage::sparse)
+        check_entries(name, s);
+    else
+        check_extents(name, s);
     check_labels(name + ".labels", s.labels, s.num_samples, options.num_classes);
 }
 
@@ -73,9 +96,9 @@ detail::softmax_parts check(const softmax_samples& train, const softmax_samples&
     if (held_out != nullptr) expect_features("held_out.num_features", *held_out);
     expect_in("num_classes * (num_features + 1)", options.num_classes * (train.num_features + 1), 1, largest_dim);
     expect_in("train.num_samples + num_features", train.num_samples + train.num_features, 1, largest_dim);
-    if (!options.fixed_rho.is_per_problem() && options.regularizer == penalty::fixed &&
-        !(options.fixed_rho.value() >= 0))
-        refuse("fixed_rho", "is " + std::to_string(options.fixed_rho.value()), "at least 0");
+    if (!options.fixed_rho.is_per_problem() &&
+        !(options.fixed_rho.value() >= 0 && options.fixed_rho.value() <= std::numeric_limits<float>::max()))
+        refuse("fixed_rho", "is " + std::to_string(options.fixed_rho.value()), "a finite number, at least 0");
     return {train, validation, held_out != nullptr ? *held_out : softmax_samples(), options};
 }
 
