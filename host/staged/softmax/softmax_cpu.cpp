@@ -66,7 +66,6 @@ struct sample_set {
         else
             padded = round_up(of.num_features, softmax_lanes);
         row = padded + softmax_lanes;
-        is_direct = of.kind == softmax_samples::storage::dense && padded == of.num_features;
         const std::int64_t fit = is_sparse() ? most_samples_of_panel : floats_of_panel / padded;
         panel_samples = std::clamp(fit / softmax_lanes * softmax_lanes, softmax_lanes, most_samples_of_panel);
         num_panels = num_chunks(of.num_samples, panel_samples);
@@ -87,7 +86,6 @@ struct sample_set {
     std::vector<float> labels;
     std::int64_t padded = 0;         ///< of dense samples: num_features, to whole vectors
     std::int64_t row = 0;            ///< of θ and of gradients, with room for the bias
-    bool is_direct = false;          ///< can be multiplied where it is
     std::int64_t panel_samples = 0;  ///< a multiple of softmax_lanes
     std::int64_t num_panels = 0, slice_panels = 0, num_slices = 0;
     // Sparse samples by feature, in the order of samples: each feature's gradient is a sum of its own.
@@ -376,9 +374,10 @@ private:
     }
     std::int64_t rows_per_piece() const { return std::max<std::int64_t>(1, (std::int64_t{1} << 16) / row_); }
 
+    /// Samples as floats in rows of whole vectors. Floats are copied, too: read in one go they come from memory sooner
+    /// than when blocks of a product ask for them.
     softmax_panel panel(const sample_set& set, std::int64_t first, std::int64_t num, float* room) const {
         const std::int64_t d = num_features_, padded = set.padded;
-        if (set.is_direct) return {set.of.values + first * d, d, padded, num};
         for (std::int64_t i = 0; i < num; ++i) {
             float* const to = room + i * padded;
             if (set.of.kind == softmax_samples::storage::bytes)
