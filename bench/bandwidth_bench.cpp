@@ -9,12 +9,18 @@
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <memory>
 #include <new>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "cubome/staged.hpp"
+
+#ifdef BENCH_HAS_CUDA
+#include <cuda_runtime_api.h>
+#endif
 
 namespace {
 
@@ -36,19 +42,92 @@ sample sample_of(std::vector<double> seconds) {
     return {seconds.front(), seconds[seconds.size() / 2]};
 }
 
-/// Copies on so many threads, each a part.
-void copy(float* to, const float* from, std::size_t count, int num_threads) {
-    std::vector<std::thread> threads;
-    const std::size_t part = count / static_cast<std::size_t>(num_threads);
-    for (int t = 0; t < num_threads; ++t) {
-        const std::size_t first = static_cast<std::size_t>(t) * part;
-        const std::size_t last = t + 1 == num_threads ? count : first + part;
-        threads.emplace_back([=] { std::memcpy(to + first, from + first, (last - first) * sizeof(float)); });
-    }
-    for (std::thread& thread : threads) thread.join();
-}
+/// Memory of what runs the steps, until the end of the scope.
+class memory {
+public:
+    virtual ~memory() = default;
+    virtual float* take(std::size_t count, float value) = 0;  ///< aligned to 64 bytes
+    virtual void copy(float* to, const float* from, std::size_t count) = 0;
+    virtual void finish() = 0;  ///< waits for what was enqueued
+    virtual cubome::execution execution() const = 0;
+    virtual std::string name() const = 0;
+};
 
-void measure(std::int64_t num_problems, std::int64_t dim, bool has_momentum, int num_threads) {
+class host_memory final : public memory {
+public:
+    ~host_memory() override {
+        for (float* x : taken_) ::operator delete(x, std::align_val_t(64));
+    }
+
+    float* take(std::size_t count, float value) override {
+        auto* const x = static_cast<float*>(::operator new(count * sizeof(float), std::align_val_t(64)));
+        taken_.push_back(x);
+        std::fill_n(x, count, value);
+        return x;
+    }
+    void copy(float* to, const float* from, std::size_t count) override {
+        std::vector<std::thread> threads;
+        const std::size_t part = count / static_cast<std::size_t>(num_threads_);
+        for (int t = 0; t < num_threads_; ++t) {
+            const std::size_t first = static_cast<std::size_t>(t) * part;
+            const std::size_t last = t + 1 == num_threads_ ? count : first + part;
+            threads.emplace_back([=] { std::memcpy(to + first, from + first, (last - first) * sizeof(float)); });
+        }
+        for (std::thread& thread : threads) thread.join();
+    }
+    void finish() override {}
+    cubome::execution execution() const override {
+        cubome::execution e;
+        e.where = cubome::backend::cpu;
+        e.num_threads = num_threads_;
+        return e;
+    }
+    std::string name() const override { return std::to_string(num_threads_) + " threads"; }
+
+private:
+    int num_threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    std::vector<float*> taken_;
+};
+
+#ifdef BENCH_HAS_CUDA
+class device_memory final : public memory {
+public:
+    ~device_memory() override {
+        for (void* x : taken_) cudaFree(x);
+    }
+
+    float* take(std::size_t count, float value) override {
+        void* x = nullptr;
+        check(cudaMalloc(&x, count * sizeof(float)));
+        taken_.push_back(x);
+        const std::vector<float> values(count, value);
+        check(cudaMemcpy(x, values.data(), count * sizeof(float), cudaMemcpyHostToDevice));
+        return static_cast<float*>(x);
+    }
+    void copy(float* to, const float* from, std::size_t count) override {
+        check(cudaMemcpyAsync(to, from, count * sizeof(float), cudaMemcpyDeviceToDevice, nullptr));
+    }
+    void finish() override { check(cudaStreamSynchronize(nullptr)); }
+    cubome::execution execution() const override {
+        cubome::execution e;
+        e.where = cubome::backend::cuda;
+        return e;
+    }
+    std::string name() const override {
+        cudaDeviceProp properties{};
+        check(cudaGetDeviceProperties(&properties, 0));
+        return properties.name;
+    }
+
+private:
+    static void check(cudaError_t code) {
+        if (code != cudaSuccess) throw std::runtime_error(cudaGetErrorString(code));
+    }
+    std::vector<void*> taken_;
+};
+#endif
+
+void measure(memory& place, std::int64_t num_problems, std::int64_t dim, bool has_momentum) {
     const auto size = static_cast<std::size_t>(num_problems * dim);
     cubome::settings<float> settings;
     settings.steps = cubome::step_rule::fixed;
@@ -56,39 +135,39 @@ void measure(std::int64_t num_problems, std::int64_t dim, bool has_momentum, int
     settings.inner_steps = 2;
     settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = 1e-3F;
     settings.outer_momentum = settings.inner_momentum = has_momentum ? 0.9F : 0.0F;
-    cubome::execution execution;
-    execution.where = cubome::backend::cpu;
-    execution.num_threads = num_threads;
-    cubome::staged_iteration<float> steps(dim, dim, settings, {}, execution);
+    cubome::staged_iteration<float> steps(dim, dim, settings, {}, place.execution());
 
-    std::vector<float> v(size, 1.0F), theta(size, 1.0F), descent(size), gradient(size, 0.5F), more(size, 0.25F);
-    const std::vector<float> numbers(static_cast<std::size_t>(num_problems), 1.0F);
+    float *const v = place.take(size, 1), *const theta = place.take(size, 1), *const descent = place.take(size, 1),
+                 *const gradient = place.take(size, 0.5F), *const more = place.take(size, 0.25F);
+    float* const numbers = place.take(static_cast<std::size_t>(num_problems), 1);
     cubome::state<float> state;
-    state.outer = cubome::per_problem(v.data(), num_problems, dim);
-    state.inner = cubome::per_problem(theta.data(), num_problems, dim);
+    state.outer = cubome::per_problem(v, num_problems, dim);
+    state.inner = cubome::per_problem(theta, num_problems, dim);
     const std::size_t bytes = steps.workspace_bytes(num_problems);
-    void* const workspace = ::operator new(bytes, std::align_val_t(64));
-    steps.begin(nullptr, state, {}, workspace, bytes);
+    steps.begin(nullptr, state, {}, place.take(bytes / sizeof(float) + 1, 0), bytes);
 
     std::vector<double> copies, descents, balances, updates;
-    for (int round = 0; round < num_rounds; ++round) {
-        copies.push_back(seconds([&] { copy(more.data(), gradient.data(), size, num_threads); }));
-        steps.descend(nullptr, 0, gradient.data(), descent.data());
-        descents.push_back(seconds([&] { steps.descend(nullptr, 1, gradient.data(), descent.data()); }));
-        balances.push_back(seconds([&] {
-            steps.balance(nullptr, {numbers.data(), gradient.data(), more.data(), numbers.data(), numbers.data(),
-                                    more.data(), gradient.data()});
+    const auto time = [&](std::vector<double>& to, const auto& work) {
+        place.finish();
+        to.push_back(seconds([&] {
+            work();
+            place.finish();
         }));
-        updates.push_back(seconds([&] { steps.update(nullptr); }));
+    };
+    for (int round = 0; round < num_rounds; ++round) {
+        time(copies, [&] { place.copy(more, gradient, size); });
+        steps.descend(nullptr, 0, gradient, descent);
+        time(descents, [&] { steps.descend(nullptr, 1, gradient, descent); });
+        time(balances, [&] { steps.balance(nullptr, {numbers, gradient, more, numbers, numbers, more, gradient}); });
+        time(updates, [&] { steps.update(nullptr); });
     }
-    ::operator delete(workspace, std::align_val_t(64));
 
     const auto array = static_cast<double>(size * sizeof(float));
     const auto rate = [](double moved, double took) { return moved / took * 1e-9; };
     const sample plain = sample_of(copies);
-    std::printf("%lld problems × %lld floats%s, %d threads; a copy moves %.1f GB/s (median %.1f)\n",
+    std::printf("%lld problems × %lld floats%s, %s; a copy moves %.1f GB/s (median %.1f)\n",
                 static_cast<long long>(num_problems), static_cast<long long>(dim), has_momentum ? ", momentum 0.9" : "",
-                num_threads, rate(2 * array, plain.best), rate(2 * array, plain.median));
+                place.name().c_str(), rate(2 * array, plain.best), rate(2 * array, plain.median));
     const auto print = [&](const char* name, double arrays, const std::vector<double>& took) {
         const sample s = sample_of(took);
         std::printf("    %-8s %4.0f arrays  %6.1f GB/s (median %.1f)   %.2f of a copy (median %.2f)\n", name, arrays,
@@ -102,15 +181,25 @@ void measure(std::int64_t num_problems, std::int64_t dim, bool has_momentum, int
     print("update", has_momentum ? 12 : 8, updates);
 }
 
+std::unique_ptr<memory> make_memory(const std::string& where) {
+    if (where == "cpu") return std::make_unique<host_memory>();
+#ifdef BENCH_HAS_CUDA
+    if (where == "cuda") return std::make_unique<device_memory>();
+#endif
+    throw std::invalid_argument("'" + where + "' is no backend of this build");
+}
+
 }  // namespace
 
+/// bandwidth_bench [cpu | cuda] [<log2 of the numbers in an array>]
 int main(int argc, char** argv) {
     try {
-        const int log_size = argc > 1 ? std::stoi(argv[1]) : 26;
-        const int num_threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+        const std::string where = argc > 1 ? argv[1] : "cpu";
+        const int log_size = argc > 2 ? std::stoi(argv[2]) : 26;
         for (const bool has_momentum : {false, true}) {
             for (const int log_dim : {8, 13, log_size}) {
-                measure(std::int64_t(1) << (log_size - log_dim), std::int64_t(1) << log_dim, has_momentum, num_threads);
+                const auto place = make_memory(where);
+                measure(*place, std::int64_t(1) << (log_size - log_dim), std::int64_t(1) << log_dim, has_momentum);
             }
         }
         return 0;

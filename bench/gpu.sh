@@ -146,7 +146,7 @@ sanitize() {
 configure=(cmake -S "$root" -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DCUBOME_CUDA=ON
     "-DCMAKE_CUDA_ARCHITECTURES=$architecture-real" "-DCUBOME_CPU_ISAS=${CUBOME_CPU_ISAS:-baseline;avx2}"
     -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_BENCH=ON -DCUBOME_EXAMPLES=OFF -DCUBOME_COMMAND=OFF -DCUBOME_INSTALL=OFF)
-targets=(gpu_tests cubome_gpu_bench)
+targets=(gpu_tests cubome_gpu_bench cubome_bandwidth_bench)
 # Few problems and few iterations, yet every mapping: instrumented, a kernel takes a hundred times as long.
 sanitized=(gpu_graph_test 'DeviceEnqueue.NeitherAllocatesNorWaits' gpu_groups_test 'DeviceGroups/0.*'
     gpu_staged_test 'StagedOnDevice/0.HasTheBitsOfTheHostInLargeBatches')
@@ -169,6 +169,7 @@ all_steps() {
         run tests 150 env CUBOME_REQUIRE_GPU=1 ctest --test-dir "$build" -L gpu --output-on-failure || true
         run benchmarks 170 "$build/bench/cubome_gpu_bench" --seconds=0.3 "--benchmark_out=$out/gpu_bench.json" \
             --benchmark_out_format=json || true
+        run bandwidth 30 "$build/bench/cubome_bandwidth_bench" cuda 26 || true
         local tool i
         for tool in memcheck racecheck initcheck synccheck; do
             for ((i = 0; i < ${#sanitized[@]}; i += 2)); do
