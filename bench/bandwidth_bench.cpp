@@ -16,13 +16,15 @@
 #include <thread>
 #include <vector>
 
+#include "bandwidth_memory.hpp"
 #include "cubome/staged.hpp"
-
 #ifdef BENCH_HAS_CUDA
-#include <cuda_runtime_api.h>
+#include "gpu_memory.hpp"
 #endif
 
 namespace {
+
+using bench::memory;
 
 constexpr int num_rounds = 12;
 
@@ -41,17 +43,6 @@ sample sample_of(std::vector<double> seconds) {
     std::sort(seconds.begin(), seconds.end());
     return {seconds.front(), seconds[seconds.size() / 2]};
 }
-
-/// Memory of what runs the steps, until the end of the scope.
-class memory {
-public:
-    virtual ~memory() = default;
-    virtual float* take(std::size_t count, float value) = 0;  ///< aligned to 64 bytes
-    virtual void copy(float* to, const float* from, std::size_t count) = 0;
-    virtual void finish() = 0;  ///< waits for what was enqueued
-    virtual cubome::execution execution() const = 0;
-    virtual std::string name() const = 0;
-};
 
 class host_memory final : public memory {
 public:
@@ -88,44 +79,6 @@ private:
     int num_threads_ = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     std::vector<float*> taken_;
 };
-
-#ifdef BENCH_HAS_CUDA
-class device_memory final : public memory {
-public:
-    ~device_memory() override {
-        for (void* x : taken_) cudaFree(x);
-    }
-
-    float* take(std::size_t count, float value) override {
-        void* x = nullptr;
-        check(cudaMalloc(&x, count * sizeof(float)));
-        taken_.push_back(x);
-        const std::vector<float> values(count, value);
-        check(cudaMemcpy(x, values.data(), count * sizeof(float), cudaMemcpyHostToDevice));
-        return static_cast<float*>(x);
-    }
-    void copy(float* to, const float* from, std::size_t count) override {
-        check(cudaMemcpyAsync(to, from, count * sizeof(float), cudaMemcpyDeviceToDevice, nullptr));
-    }
-    void finish() override { check(cudaStreamSynchronize(nullptr)); }
-    cubome::execution execution() const override {
-        cubome::execution e;
-        e.where = cubome::backend::cuda;
-        return e;
-    }
-    std::string name() const override {
-        cudaDeviceProp properties{};
-        check(cudaGetDeviceProperties(&properties, 0));
-        return properties.name;
-    }
-
-private:
-    static void check(cudaError_t code) {
-        if (code != cudaSuccess) throw std::runtime_error(cudaGetErrorString(code));
-    }
-    std::vector<void*> taken_;
-};
-#endif
 
 void measure(memory& place, std::int64_t num_problems, std::int64_t dim, bool has_momentum) {
     const auto size = static_cast<std::size_t>(num_problems * dim);
@@ -184,7 +137,7 @@ void measure(memory& place, std::int64_t num_problems, std::int64_t dim, bool ha
 std::unique_ptr<memory> make_memory(const std::string& where) {
     if (where == "cpu") return std::make_unique<host_memory>();
 #ifdef BENCH_HAS_CUDA
-    if (where == "cuda") return std::make_unique<device_memory>();
+    if (where == "cuda") return std::make_unique<bench::device_memory>();
 #endif
     throw std::invalid_argument("'" + where + "' is no backend of this build");
 }
