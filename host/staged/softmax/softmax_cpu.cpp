@@ -54,6 +54,8 @@ constexpr std::int64_t floats_of_slices = std::int64_t{1} << 20;
 constexpr std::int64_t floats_of_block = std::int64_t{1} << 25;
 constexpr std::int64_t most_rows_of_block = 1024;
 constexpr std::int64_t features_of_chunk = 4096;
+// Features of sparse samples whose gradients are made, and then transposed, at once.
+constexpr std::int64_t features_of_group = 64;
 // Threads that there is room for, also where they are more than the cores.
 constexpr std::int64_t least_lanes = 8;
 
@@ -123,7 +125,7 @@ struct problem_block {
 struct lane_memory {
     float* panel;     ///< samples as floats
     float* scores;    ///< [rows of a block, score_stride_]
-    float* features;  ///< [softmax_lanes, padded rows of a block]: gradients of features of sparse samples
+    float* features;  ///< [features_of_group, padded rows of a block]: gradients of sparse samples
 };
 
 class softmax_cpu final : public oracle<float> {
@@ -313,7 +315,7 @@ private:
             lane_memory lane{};
             lane.panel = pieces.take<float>(most_samples_, padded_);
             lane.scores = pieces.take<float>(rows, score_stride_);
-            if (sparse_samples_ > 0) lane.features = pieces.take<float>(softmax_lanes, columns);
+            if (sparse_samples_ > 0) lane.features = pieces.take<float>(features_of_group, columns);
             if (lanes != nullptr) lanes[k] = lane;
         }
         return a;
@@ -472,11 +474,11 @@ private:
         const std::int64_t columns = padded_rows(block), chunks = feature_chunks();
         for_each_on_lanes(chunks, [&](std::int64_t chunk, const lane_memory& lane) {
             const std::int64_t last = std::min((chunk + 1) * features_of_chunk, d);
-            for (std::int64_t j = chunk * features_of_chunk; j < last; j += softmax_lanes) {
-                const std::int64_t num = std::min(softmax_lanes, last - j);
+            for (std::int64_t j = chunk * features_of_chunk; j < last; j += features_of_group) {
+                const std::int64_t num = std::min(features_of_group, last - j);
                 kernels_.sparse_gradient(set.by_feature(), j, num, a_.residuals, columns, lane.features);
+                float of_row[features_of_group] = {};
                 for (std::int64_t k = 0; k < rows; ++k) {
-                    float of_row[softmax_lanes] = {};
                     for (std::int64_t q = 0; q < num; ++q) of_row[q] = lane.features[q * columns + k];
                     const std::int64_t at = offset + k * (d + 1) + j;
                     kernels_.collect(of_row, 0, 1, num, rho == nullptr ? nullptr : rho_of(k) + j, inner + at, to + at);
