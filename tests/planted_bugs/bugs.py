@@ -224,7 +224,7 @@ BUGS = [
            "const run_time num_outer(outer_chunks_), num_inner(inner_chunks_ - (inner_chunks_ > 1));",
            "StagedChunks.OfTheta*"),
     staged("steps are counted where nobody moves", "        if (!stays) return stop(r);\n        ++r.step;",
-           "        ++r.step;\n        if (!stays) return stop(r);", "Staged/1.AgreesWithTheFusedEngineOnQuadratics"),
+           "        ++r.step;\n        if (!stays) return stop(r);", "Staged/1.AnUpdateThatWouldNotBeFiniteIsNotMade"),
     staged_plan("everybody's turn is that of a fresh start", "measured[static_cast<std::size_t>(missing)] = true;",
                 "measured[0] = missing >= 0;", "CudaStaged/1.MeasuresCurvaturesWhenItIsSomebodysTurn"),
     staged_plan("iterations that measure are repeated for others", "(kind.measures ? measuring : fixed)", "(fixed)",

@@ -54,6 +54,8 @@ constexpr std::int64_t floats_of_slices = std::int64_t{1} << 20;
 constexpr std::int64_t floats_of_block = std::int64_t{1} << 25;
 constexpr std::int64_t most_rows_of_block = 1024;
 constexpr std::int64_t features_of_chunk = 4096;
+// Features of sparse samples whose gradients are made, and then transposed, at once.
+constexpr std::int64_t features_of_group = 64;
 // Threads that there is room for, also where they are more than the cores.
 constexpr std::int64_t least_lanes = 8;
 
@@ -123,7 +125,7 @@ struct problem_block {
 struct lane_memory {
     float* panel;     ///< samples as floats
     float* scores;    ///< [rows of a block, score_stride_]
-    float* features;  ///< [softmax_lanes, padded rows of a block]: gradients of features of sparse samples
+    float* features;  ///< [features_of_group, padded rows of a block]: gradients of sparse samples
 };
 
 class softmax_cpu final : public oracle<float> {
@@ -144,7 +146,8 @@ public:
             most_slices_ = std::max(most_slices_, set->num_slices);
             most_samples_ = std::max(most_samples_, set->panel_samples);
             row_ = std::max(row_, set->row);
-            padded_ = std::max(padded_, set->padded);
+            panel_floats_ = std::max(panel_floats_, set->panel_samples * set->padded);
+            slice_floats_ = std::max(slice_floats_, set->num_slices * set->row);
             if (set->is_sparse()) sparse_samples_ = std::max(sparse_samples_, set->of.num_samples);
         }
         // The lanes of scores must not all fall into the same places of a cache.
@@ -276,14 +279,14 @@ private:
         float* theta;         ///< [rows of a block, row_]
         float* features;      ///< [num_features + 1, padded rows of a block]: θ, transposed for sparse samples
         float* residuals;     ///< [sparse samples, padded rows of a block]
-        float* parts;         ///< [slices, rows of a block, row_]
+        float* parts;         ///< [slices, rows of a block, row of the set]
         float* sums;          ///< [slices, problems of a block, 2]
     };
 
     std::int64_t stored_samples() const { return round_up(train_.of.num_samples, softmax_lanes); }
     std::int64_t feature_chunks() const { return num_chunks(num_features_, features_of_chunk); }
     std::int64_t block_problems(std::int64_t num_problems) const {
-        std::int64_t of_row = most_slices_ * row_;
+        std::int64_t of_row = slice_floats_;
         if (sparse_samples_ > 0) of_row = std::max({of_row, num_features_ + 1, sparse_samples_});
         const std::int64_t rows = std::min(most_rows_of_block, floats_of_block / of_row);
         return std::min(num_problems, std::max<std::int64_t>(1, rows / num_classes_));
@@ -307,13 +310,13 @@ private:
             a.features = pieces.take<float>(num_features_ + 1, columns);
             a.residuals = pieces.take<float>(sparse_samples_, columns);
         }
-        a.parts = pieces.take<float>(most_slices_ * rows, row_);
+        a.parts = pieces.take<float>(rows, slice_floats_);
         a.sums = pieces.take<float>(most_slices_, 2 * problems);
         for (std::int64_t k = 0; k < num_lanes_; ++k) {
             lane_memory lane{};
-            lane.panel = pieces.take<float>(most_samples_, padded_);
+            lane.panel = pieces.take<float>(panel_floats_);
             lane.scores = pieces.take<float>(rows, score_stride_);
-            if (sparse_samples_ > 0) lane.features = pieces.take<float>(softmax_lanes, columns);
+            if (sparse_samples_ > 0) lane.features = pieces.take<float>(features_of_group, columns);
             if (lanes != nullptr) lanes[k] = lane;
         }
         return a;
@@ -472,11 +475,11 @@ private:
         const std::int64_t columns = padded_rows(block), chunks = feature_chunks();
         for_each_on_lanes(chunks, [&](std::int64_t chunk, const lane_memory& lane) {
             const std::int64_t last = std::min((chunk + 1) * features_of_chunk, d);
-            for (std::int64_t j = chunk * features_of_chunk; j < last; j += softmax_lanes) {
-                const std::int64_t num = std::min(softmax_lanes, last - j);
+            for (std::int64_t j = chunk * features_of_chunk; j < last; j += features_of_group) {
+                const std::int64_t num = std::min(features_of_group, last - j);
                 kernels_.sparse_gradient(set.by_feature(), j, num, a_.residuals, columns, lane.features);
+                float of_row[features_of_group] = {};
                 for (std::int64_t k = 0; k < rows; ++k) {
-                    float of_row[softmax_lanes] = {};
                     for (std::int64_t q = 0; q < num; ++q) of_row[q] = lane.features[q * columns + k];
                     const std::int64_t at = offset + k * (d + 1) + j;
                     kernels_.collect(of_row, 0, 1, num, rho == nullptr ? nullptr : rho_of(k) + j, inner + at, to + at);
@@ -530,7 +533,9 @@ private:
     bool is_penalised_;
     float penalty_scale_;
     // The most of all sets:
-    std::int64_t row_ = 0, padded_ = 0, most_slices_ = 1, most_samples_ = 0, sparse_samples_ = 0;
+    std::int64_t row_ = 0, most_slices_ = 1, most_samples_ = 0, sparse_samples_ = 0;
+    std::int64_t panel_floats_ = 0;
+    std::int64_t slice_floats_ = 0;  ///< of a row's gradients of all slices
     std::int64_t score_stride_ = 0, num_lanes_ = 1;
 
     std::unique_ptr<aligned_memory> memory_;
