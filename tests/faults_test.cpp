@@ -23,6 +23,7 @@
 #include <vector>
 
 #include "cubome/cubome.hpp"
+#include "cubome/softmax_oracle.hpp"
 
 // ---------------------------------------------------------------------------------------------------------------------
 // The heap of this program
@@ -593,6 +594,71 @@ public:
 private:
     std::string path_;
 };
+
+/// Softmax regression on bytes or on sparse samples, and what it answers for two problems.
+class softmax_batch {
+public:
+    cubome::softmax_oracle make(bool is_sparse) const {
+        cubome::softmax_options options;
+        options.num_classes = 3;
+        options.weights = cubome::sample_weights::sigmoid;
+        options.regularizer = cubome::penalty::per_feature;
+        const auto sparse = cubome::sparse_samples(starts_, columns_, values_, labels_, 4, num_features);
+        const auto bytes = cubome::byte_samples(pixels_, labels_, 4, num_features);
+        return {is_sparse ? sparse : bytes, is_sparse ? bytes : sparse, options};
+    }
+
+    /// Allocates nothing that it cannot do without.
+    void ask(cubome::softmax_oracle& of) {
+        cubome::oracle_call call;
+        call.num_problems = 2;
+        call.num_threads = 2;
+        of.prepare(call, v_);
+        of.outer_gradient(call, v_, theta_, numbers_, numbers_ + 2, numbers_ + 100);
+        of.inner_gradient(call, v_, theta_, numbers_ + 200);
+        of.gap_gradient(call, v_, theta_, descent_, numbers_ + 300, numbers_ + 302, numbers_ + 304);
+    }
+    bool equals(const softmax_batch& other) const {
+        return std::memcmp(numbers_, other.numbers_, sizeof numbers_) == 0;
+    }
+
+private:
+    static constexpr std::int64_t num_features = 5;
+    const std::int64_t starts_[5] = {0, 2, 3, 3, 5};
+    const std::int32_t columns_[5] = {0, 3, 2, 4, 1}, labels_[4] = {0, 1, 2, 1};
+    const float values_[5] = {1, 2, 3, 4, 5};
+    const std::uint8_t pixels_[4 * num_features] = {1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 7, 0, 8, 0, 9, 0, 10, 0};
+    const float v_[2 * (4 + num_features)] = {0.5F, -1, 2, 0.25F, 0, 1};
+    const float theta_[2 * 3 * (num_features + 1)] = {1, -2, 0.5F, 0, 1}, descent_[2 * 3 * (num_features + 1)] = {0.5F};
+    float numbers_[400] = {};
+};
+
+TEST(softmax_faults, making_and_reserving_succeed_or_throw_bad_alloc_and_what_was_reserved_stays) {
+    for (const bool is_sparse : {false, true}) {
+        softmax_batch right;
+        {
+            cubome::softmax_oracle oracle = right.make(is_sparse);
+            oracle.reserve(2);
+            right.ask(oracle);
+        }
+        fail_each_allocation(
+            [&] {
+                softmax_batch batch;
+                cubome::softmax_oracle oracle = batch.make(is_sparse);
+                oracle.reserve(2);
+                bool has_more = true;
+                try {
+                    oracle.reserve(1000);
+                } catch (const std::bad_alloc&) {
+                    has_more = false;
+                }
+                batch.ask(oracle);
+                if (!batch.equals(right)) throw std::runtime_error("wrong values");
+                if (!has_more) throw std::bad_alloc();
+            },
+            [](ending end, std::int64_t) { EXPECT_NE(end, ending::threw_invalid_argument); });
+    }
+}
 
 TEST(reader_faults, reading_an_idx_file_succeeds_or_throws_bad_alloc) {
     std::string contents("\0\0\x08\x02\0\0\0\x40\0\0\0\x40", 12);

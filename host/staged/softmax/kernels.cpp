@@ -73,8 +73,29 @@ CUBOME_INLINE void store_some(pack x, float* to, std::int64_t num) {
     std::memcpy(to, all, static_cast<std::size_t>(num) * sizeof(float));
 }
 
+// Compilers do not make vectors of this at -O2.
+#if defined(CUBOME_TARGET_IS_AVX512)
+CUBOME_INLINE pack load_bytes(const std::uint8_t* from) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(from));
+    return pack::batch(_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes)));
+}
+#elif defined(CUBOME_TARGET_IS_AVX2)
+CUBOME_INLINE pack load_bytes(const std::uint8_t* from) {
+    const __m128i bytes = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(from));
+    return pack::batch(_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)));
+}
+#else
+CUBOME_INLINE pack load_bytes(const std::uint8_t* from) {
+    float all[lanes];
+    for (std::int64_t q = 0; q < lanes; ++q) all[q] = static_cast<float>(from[q]);
+    return load(all);
+}
+#endif
+
 inline void normalise(const std::uint8_t* from, std::int64_t num, float shift, float scale, float* to) {
-    for (std::int64_t j = 0; j < num; ++j) to[j] = (static_cast<float>(from[j]) - shift) * scale;
+    std::int64_t j = 0;
+    for (; j + lanes <= num; j += lanes) store((load_bytes(from + j) - pack(shift)) * pack(scale), to + j);
+    for (; j < num; ++j) to[j] = (static_cast<float>(from[j]) - shift) * scale;
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -85,15 +106,35 @@ constexpr std::int64_t row_of(std::int64_t padded) {
     return padded + softmax_lanes;
 }
 
+/// to[s] = Σ over the lanes of sums[s] + bias
+template <int Samples>
+CUBOME_INLINE void store_totals(const pack (&sums)[Samples], float bias, float* to) {
+#pragma GCC unroll 8
+    for (int s = 0; s < Samples; ++s) to[s] = total(sums[s]) + bias;
+}
+#ifdef CUBOME_TARGET_IS_AVX512
+/// The same for four at once, in a third of the instructions.
+CUBOME_INLINE void store_totals(const pack (&sums)[4], float bias, float* to) {
+    const __m512 a = sums[0].values, b = sums[1].values, c = sums[2].values, d = sums[3].values;
+    const __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b));
+    const __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps(c, d), _mm512_unpackhi_ps(c, d));
+    const __m512 quarters = _mm512_add_ps(_mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(1, 0, 1, 0)),
+                                          _mm512_shuffle_ps(ab, cd, _MM_SHUFFLE(3, 2, 3, 2)));
+    const __m256 halves = _mm256_add_ps(_mm512_castps512_ps256(quarters), _mm512_extractf32x8_ps(quarters, 1));
+    const __m128 all = _mm_add_ps(_mm256_castps256_ps128(halves), _mm256_extractf128_ps(halves, 1));
+    _mm_storeu_ps(to, _mm_add_ps(all, _mm_set1_ps(bias)));
+}
+#endif
+
 template <int Samples, int Classes>
 CUBOME_OUT_OF_LINE void scores_block(const float* x, std::int64_t stride_x, std::int64_t padded, const float* theta,
                                      float* scores, std::int64_t stride) {
     const std::int64_t row = row_of(padded);
-    pack sums[Samples][Classes];
+    pack sums[Classes][Samples];
 #pragma GCC unroll 8
-    for (int s = 0; s < Samples; ++s)
+    for (int c = 0; c < Classes; ++c)
 #pragma GCC unroll 8
-        for (int c = 0; c < Classes; ++c) sums[s][c] = pack(0.0F);
+        for (int s = 0; s < Samples; ++s) sums[c][s] = pack(0.0F);
     for (std::int64_t j = 0; j < padded; j += lanes) {
         pack of_x[Samples];
 #pragma GCC unroll 8
@@ -102,13 +143,11 @@ CUBOME_OUT_OF_LINE void scores_block(const float* x, std::int64_t stride_x, std:
         for (int c = 0; c < Classes; ++c) {
             const pack t = load(theta + c * row + j);
 #pragma GCC unroll 8
-            for (int s = 0; s < Samples; ++s) sums[s][c] = fma(of_x[s], t, sums[s][c]);
+            for (int s = 0; s < Samples; ++s) sums[c][s] = fma(of_x[s], t, sums[c][s]);
         }
     }
 #pragma GCC unroll 8
-    for (int c = 0; c < Classes; ++c)
-#pragma GCC unroll 8
-        for (int s = 0; s < Samples; ++s) scores[c * stride + s] = total(sums[s][c]) + theta[c * row + padded];
+    for (int c = 0; c < Classes; ++c) store_totals(sums[c], theta[c * row + padded], scores + c * stride);
 }
 
 template <int Classes>
@@ -145,6 +184,14 @@ CUBOME_OUT_OF_LINE void gradient_block(const softmax_panel& panel, std::int64_t 
     for (int c = 0; c < Classes; ++c)
 #pragma GCC unroll 8
         for (int k = 0; k < Vectors; ++k) sums[c][k] = pack(0.0F);
+    const std::int64_t row = row_of(panel.padded);
+    // What it will be added to is on its way meanwhile.
+    if (is_added) {
+#pragma GCC unroll 16
+        for (int c = 0; c < Classes; ++c)
+#pragma GCC unroll 8
+            for (int k = 0; k < Vectors; ++k) __builtin_prefetch(gradient + c * row + j + k * lanes, 1);
+    }
     const float* x = panel.x + j;
     for (std::int64_t i = 0; i < panel.num_samples; ++i, x += panel.stride) {
         pack of_x[Vectors];
@@ -157,7 +204,6 @@ CUBOME_OUT_OF_LINE void gradient_block(const softmax_panel& panel, std::int64_t 
             for (int k = 0; k < Vectors; ++k) sums[c][k] = fma(of_x[k], r, sums[c][k]);
         }
     }
-    const std::int64_t row = row_of(panel.padded);
 #pragma GCC unroll 16
     for (int c = 0; c < Classes; ++c) {
 #pragma GCC unroll 8

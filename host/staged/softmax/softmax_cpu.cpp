@@ -54,6 +54,8 @@ constexpr std::int64_t floats_of_slices = std::int64_t{1} << 20;
 constexpr std::int64_t floats_of_block = std::int64_t{1} << 25;
 constexpr std::int64_t most_rows_of_block = 1024;
 constexpr std::int64_t features_of_chunk = 4096;
+// Features of sparse samples whose gradients are made, and then transposed, at once.
+constexpr std::int64_t features_of_group = 64;
 // Threads that there is room for, also where they are more than the cores.
 constexpr std::int64_t least_lanes = 8;
 
@@ -66,7 +68,6 @@ struct sample_set {
         else
             padded = round_up(of.num_features, softmax_lanes);
         row = padded + softmax_lanes;
-        is_direct = of.kind == softmax_samples::storage::dense && padded == of.num_features;
         const std::int64_t fit = is_sparse() ? most_samples_of_panel : floats_of_panel / padded;
         panel_samples = std::clamp(fit / softmax_lanes * softmax_lanes, softmax_lanes, most_samples_of_panel);
         num_panels = num_chunks(of.num_samples, panel_samples);
@@ -87,7 +88,6 @@ struct sample_set {
     std::vector<float> labels;
     std::int64_t padded = 0;         ///< of dense samples: num_features, to whole vectors
     std::int64_t row = 0;            ///< of θ and of gradients, with room for the bias
-    bool is_direct = false;          ///< can be multiplied where it is
     std::int64_t panel_samples = 0;  ///< a multiple of softmax_lanes
     std::int64_t num_panels = 0, slice_panels = 0, num_slices = 0;
     // Sparse samples by feature, in the order of samples: each feature's gradient is a sum of its own.
@@ -125,7 +125,7 @@ struct problem_block {
 struct lane_memory {
     float* panel;     ///< samples as floats
     float* scores;    ///< [rows of a block, score_stride_]
-    float* features;  ///< [softmax_lanes, padded rows of a block]: gradients of features of sparse samples
+    float* features;  ///< [features_of_group, padded rows of a block]: gradients of sparse samples
 };
 
 class softmax_cpu final : public oracle<float> {
@@ -315,7 +315,7 @@ private:
             lane_memory lane{};
             lane.panel = pieces.take<float>(most_samples_, padded_);
             lane.scores = pieces.take<float>(rows, score_stride_);
-            if (sparse_samples_ > 0) lane.features = pieces.take<float>(softmax_lanes, columns);
+            if (sparse_samples_ > 0) lane.features = pieces.take<float>(features_of_group, columns);
             if (lanes != nullptr) lanes[k] = lane;
         }
         return a;
@@ -376,9 +376,10 @@ private:
     }
     std::int64_t rows_per_piece() const { return std::max<std::int64_t>(1, (std::int64_t{1} << 16) / row_); }
 
+    /// Samples as floats in rows of whole vectors. Floats are copied, too: read in one go they come from memory sooner
+    /// than when blocks of a product ask for them.
     softmax_panel panel(const sample_set& set, std::int64_t first, std::int64_t num, float* room) const {
         const std::int64_t d = num_features_, padded = set.padded;
-        if (set.is_direct) return {set.of.values + first * d, d, padded, num};
         for (std::int64_t i = 0; i < num; ++i) {
             float* const to = room + i * padded;
             if (set.of.kind == softmax_samples::storage::bytes)
@@ -473,11 +474,11 @@ private:
         const std::int64_t columns = padded_rows(block), chunks = feature_chunks();
         for_each_on_lanes(chunks, [&](std::int64_t chunk, const lane_memory& lane) {
             const std::int64_t last = std::min((chunk + 1) * features_of_chunk, d);
-            for (std::int64_t j = chunk * features_of_chunk; j < last; j += softmax_lanes) {
-                const std::int64_t num = std::min(softmax_lanes, last - j);
+            for (std::int64_t j = chunk * features_of_chunk; j < last; j += features_of_group) {
+                const std::int64_t num = std::min(features_of_group, last - j);
                 kernels_.sparse_gradient(set.by_feature(), j, num, a_.residuals, columns, lane.features);
+                float of_row[features_of_group] = {};
                 for (std::int64_t k = 0; k < rows; ++k) {
-                    float of_row[softmax_lanes] = {};
                     for (std::int64_t q = 0; q < num; ++q) of_row[q] = lane.features[q * columns + k];
                     const std::int64_t at = offset + k * (d + 1) + j;
                     kernels_.collect(of_row, 0, 1, num, rho == nullptr ? nullptr : rho_of(k) + j, inner + at, to + at);
