@@ -138,6 +138,7 @@ private:
         cubome::report<float> report;
         report.outer_value = cubome::per_problem(&value, 1);
         report.gap = cubome::per_problem(&gap, 1);
+        report.outcome = cubome::per_problem(&found_.outcome, 1);
 
         cubome::softmax_oracle oracle = oracle_of(text_.train);
         cubome::settings<float> how = settings();
@@ -157,6 +158,7 @@ private:
             std::fprintf(stderr, "\riteration %lld, %.0f s: f %.4f, gap %.1e, test loss %.4f, accuracy %.4f ",
                          static_cast<long long>(last.iteration), seconds, static_cast<double>(value),
                          static_cast<double>(gap), last.test.loss, last.test.accuracy);
+            if (found_.outcome != cubome::outcome::step_limit) break;
         }
     }
 

@@ -31,6 +31,7 @@ struct findings {
     std::vector<model_line> lines;
     std::vector<record> records;
     float least_v, largest_v;  ///< of the learnt log-penalties
+    cubome::outcome outcome;   ///< of the solve
 };
 
 /// Tells on stderr what it is at.

@@ -36,9 +36,9 @@ void print(const findings& all) {
         std::printf("%-26s %15.4f %10.4f %10.4f %15.4f\n", line.name.c_str(), line.validation.loss, line.test.loss,
                     line.test.accuracy, line.held_back.loss);
     const record& last = all.records.back();
-    std::printf("%lld iterations took %.1f s; log-penalties from %.3f to %.3f\n",
-                static_cast<long long>(last.iteration), last.seconds, static_cast<double>(all.least_v),
-                static_cast<double>(all.largest_v));
+    std::printf("%lld iterations took %.1f s (%s); log-penalties from %.3f to %.3f\n",
+                static_cast<long long>(last.iteration), last.seconds, cubome::to_string(all.outcome),
+                static_cast<double>(all.least_v), static_cast<double>(all.largest_v));
 }
 
 }  // namespace
