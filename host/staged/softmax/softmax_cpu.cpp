@@ -146,7 +146,8 @@ public:
             most_slices_ = std::max(most_slices_, set->num_slices);
             most_samples_ = std::max(most_samples_, set->panel_samples);
             row_ = std::max(row_, set->row);
-            padded_ = std::max(padded_, set->padded);
+            panel_floats_ = std::max(panel_floats_, set->panel_samples * set->padded);
+            slice_floats_ = std::max(slice_floats_, set->num_slices * set->row);
             if (set->is_sparse()) sparse_samples_ = std::max(sparse_samples_, set->of.num_samples);
         }
         // The lanes of scores must not all fall into the same places of a cache.
@@ -278,14 +279,14 @@ private:
         float* theta;         ///< [rows of a block, row_]
         float* features;      ///< [num_features + 1, padded rows of a block]: θ, transposed for sparse samples
         float* residuals;     ///< [sparse samples, padded rows of a block]
-        float* parts;         ///< [slices, rows of a block, row_]
+        float* parts;         ///< [slices, rows of a block, row of the set]
         float* sums;          ///< [slices, problems of a block, 2]
     };
 
     std::int64_t stored_samples() const { return round_up(train_.of.num_samples, softmax_lanes); }
     std::int64_t feature_chunks() const { return num_chunks(num_features_, features_of_chunk); }
     std::int64_t block_problems(std::int64_t num_problems) const {
-        std::int64_t of_row = most_slices_ * row_;
+        std::int64_t of_row = slice_floats_;
         if (sparse_samples_ > 0) of_row = std::max({of_row, num_features_ + 1, sparse_samples_});
         const std::int64_t rows = std::min(most_rows_of_block, floats_of_block / of_row);
         return std::min(num_problems, std::max<std::int64_t>(1, rows / num_classes_));
@@ -309,11 +310,11 @@ private:
             a.features = pieces.take<float>(num_features_ + 1, columns);
             a.residuals = pieces.take<float>(sparse_samples_, columns);
         }
-        a.parts = pieces.take<float>(most_slices_ * rows, row_);
+        a.parts = pieces.take<float>(rows, slice_floats_);
         a.sums = pieces.take<float>(most_slices_, 2 * problems);
         for (std::int64_t k = 0; k < num_lanes_; ++k) {
             lane_memory lane{};
-            lane.panel = pieces.take<float>(most_samples_, padded_);
+            lane.panel = pieces.take<float>(panel_floats_);
             lane.scores = pieces.take<float>(rows, score_stride_);
             if (sparse_samples_ > 0) lane.features = pieces.take<float>(features_of_group, columns);
             if (lanes != nullptr) lanes[k] = lane;
@@ -532,7 +533,9 @@ private:
     bool is_penalised_;
     float penalty_scale_;
     // The most of all sets:
-    std::int64_t row_ = 0, padded_ = 0, most_slices_ = 1, most_samples_ = 0, sparse_samples_ = 0;
+    std::int64_t row_ = 0, most_slices_ = 1, most_samples_ = 0, sparse_samples_ = 0;
+    std::int64_t panel_floats_ = 0;
+    std::int64_t slice_floats_ = 0;  ///< of a row's gradients of all slices
     std::int64_t score_stride_ = 0, num_lanes_ = 1;
 
     std::unique_ptr<aligned_memory> memory_;
