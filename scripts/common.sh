@@ -18,6 +18,7 @@ build_packages=(
     g++:g++ cmake:cmake ninja-build:ninja
     libgtest-dev:gtest/gtest.h libgmock-dev:gmock/gmock.h libbenchmark-dev:benchmark/benchmark.h
     libxsimd-dev:xsimd/xsimd.hpp zlib1g-dev:zlib.h python3:python3
+    "libopenblas-serial-dev:/usr/include/$(uname -m)-linux-gnu/cblas.h"
     nlohmann-json3-dev:nlohmann/json.hpp libcli11-dev:CLI/CLI.hpp librandom123-dev:Random123/philox.h
     dataset-fashion-mnist:/usr/share/datasets/fashion-mnist/train-images-idx3-ubyte.gz)
 
