@@ -195,7 +195,7 @@ public:
     /// Takes up a batch. `state` and `report` are read and written until the next `begin`.
     /// @param workspace aligned to 64, `bytes` ≥ workspace_bytes(num_problems); of this batch until the next `begin`
     /// @throws invalid_argument before anything is written
-    void begin(CUstream_st* stream, const state<Real>& state, const report<Real>& report, void* workspace,
+    void begin(CUstream_st* stream, const state<Real>& state, const cubome::report<Real>& report, void* workspace,
                std::size_t bytes);
 
     /// θ⁽ᵗ⁺¹⁾ of all problems that have not ended, in place for t ≥ 1. With t = 0 an iteration begins.
