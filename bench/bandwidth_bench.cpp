@@ -3,7 +3,6 @@
 // The steps of the staged engine beside a plain copy: how near they come to moving each byte once. See bench/README.md.
 
 #include <algorithm>
-#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -18,6 +17,7 @@
 
 #include "bandwidth_memory.hpp"
 #include "cubome/staged.hpp"
+#include "timing.hpp"
 #ifdef BENCH_HAS_CUDA
 #include "gpu_memory.hpp"
 #endif
@@ -25,16 +25,9 @@
 namespace {
 
 using bench::memory;
+using bench::seconds;
 
 constexpr int num_rounds = 12;
-
-template <class Work>
-double seconds(Work&& work) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    return elapsed.count();
-}
 
 struct sample {
     double best, median;

@@ -5,7 +5,6 @@
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <memory>
@@ -15,9 +14,12 @@
 
 #include "peak.hpp"
 #include "scalar.hpp"
+#include "timing.hpp"
 #include "workloads.hpp"
 
 namespace {
+
+using bench::seconds;
 
 constexpr double sample_seconds = 1;
 constexpr std::int64_t largest_bytes = std::int64_t(1) << 29;
@@ -25,14 +27,6 @@ constexpr std::int64_t fewest_checked = 16;
 
 int num_threads() {
     return std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-}
-
-template <class Work>
-double seconds(Work&& work) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    return elapsed.count();
 }
 
 /// One workload with as many problems as each of the two solves in about a second, and the scalar's results.

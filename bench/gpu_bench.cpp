@@ -7,7 +7,6 @@
 #include <cuda_runtime_api.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -24,9 +23,12 @@
 #include <utility>
 #include <vector>
 
+#include "timing.hpp"
 #include "workloads.hpp"
 
 namespace {
+
+using bench::seconds;
 
 double sample_seconds = 1;
 bool has_failed = false;
@@ -41,14 +43,6 @@ constexpr std::int64_t most_host_bytes = std::int64_t(1) << 30;
 void check(cudaError_t code, const char* call) {
     if (code != cudaSuccess)
         throw std::runtime_error(std::string(call) + ": " + cudaGetErrorName(code) + ", " + cudaGetErrorString(code));
-}
-
-template <class Work>
-double seconds(Work&& work) {
-    const auto begin = std::chrono::steady_clock::now();
-    work();
-    const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - begin;
-    return elapsed.count();
 }
 
 class device_memory {
