@@ -48,7 +48,7 @@ inline bool is_any_on_device(const host_arrays& arrays) {
 /// one copy.
 struct staging {
     std::vector<std::size_t> offsets;  ///< by array
-    std::size_t state_begin = 0, result_begin = 0, end = 0;
+    std::size_t state_begin = 0, end = 0;
 };
 
 inline staging stage_arrays(const host_arrays& arrays, std::int64_t num_problems, bool are_shared) {
@@ -57,7 +57,6 @@ inline staging stage_arrays(const host_arrays& arrays, std::int64_t num_problems
     arena counter(nullptr);
     for (const array_role role : {array_role::input, array_role::state, array_role::result}) {
         if (role == array_role::state) result.state_begin = counter.used();
-        if (role == array_role::result) result.result_begin = counter.used();
         for (std::size_t i = 0; i < arrays.size(); ++i) {
             const host_array& a = arrays[i];
             if (a.data == nullptr || a.is_shared != are_shared || a.role != role) continue;
@@ -116,19 +115,21 @@ public:
     }
 
     /// Fills results with what cannot pass for one: those of the host now, those of the device in the stream's order.
+    /// @param arrays null: all are the device's
     template <class Real>
-    void clear_results(batch_arguments<Real> batch, std::int64_t num_problems, const host_arrays& arrays,
+    void clear_results(batch_arguments<Real> batch, std::int64_t num_problems, const host_arrays* arrays,
                        CUstream_st* stream) const {
         std::size_t i = 0;
-        visit_arrays(batch, layout_, [&](const char*, auto*& data, std::int64_t, bool, array_role role) {
-            const host_array& a = arrays[i++];
+        visit_arrays(batch, layout_, [&]<class T>(const char*, T*& data, std::int64_t each, bool, array_role role) {
+            const bool is_on_host = arrays != nullptr && (*arrays)[i].data != nullptr;
+            ++i;
             if (role != array_role::result) return;
-            const std::size_t bytes = bytes_of(num_problems, a.bytes_per_problem);
-            if (a.data != nullptr)
-                std::memset(a.data, a.unset, bytes);
+            const std::size_t bytes = bytes_of(num_problems, each) * sizeof(T);
+            if (is_on_host)
+                std::memset(as_bytes(data), unset_byte<T>, bytes);
             else
-                runtime_.call(&cuda_calls::set, "clearing the report", static_cast<void*>(as_bytes(data)), a.unset,
-                              bytes, stream);
+                runtime_.call(&cuda_calls::set, "clearing the report", static_cast<void*>(as_bytes(data)),
+                              unset_byte<T>, bytes, stream);
         });
     }
 

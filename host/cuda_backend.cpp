@@ -275,7 +275,7 @@ void cuda_backend<Real>::run(const cuda_batch<Real>& batch, const host_arrays& a
                              void* workspace) {
     const std::int64_t n = batch.num_problems;
     const staging shared_place = stage_arrays(arrays, 1, true);
-    places_.clear_results(batch.arguments, n, arrays, slots_[0].stream.get());
+    places_.clear_results(batch.arguments, n, &arrays, slots_[0].stream.get());
     places_.copy_shared(arrays, shared_.data(), shared_place, slots_[0].stream.get());
     if (chunk < n) runtime_.call(&cuda_calls::synchronize, "loading what all problems share", slots_[0].stream.get());
 

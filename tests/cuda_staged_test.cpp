@@ -46,7 +46,10 @@ public:
     std::int64_t outer_dim() const override { return there_.outer_dim(); }
     std::int64_t inner_dim() const override { return there_.inner_dim(); }
     bool has_held_out() const override { return there_.has_held_out(); }
-    void reserve(std::int64_t num_problems) override { num_reserved = num_problems; }
+    void reserve(std::int64_t num_problems) override {
+        num_reserved = num_problems;
+        if (at_each_call) at_each_call();
+    }
 
     void prepare(const oracle_call& call, const Real* outer) override {
         enqueue(call, [=, this] { there_.prepare(call, outer); });
@@ -67,12 +70,14 @@ public:
     }
 
     std::int64_t num_reserved = 0;
-    std::int64_t num_calls = 0;         ///< while things were enqueued or recorded
-    std::int64_t failing_call = 0;      ///< which throws; 0: none
-    std::function<void()> before_call;  ///< of the work, as it is done
+    std::int64_t num_calls = 0;          ///< while things were enqueued or recorded
+    std::int64_t failing_call = 0;       ///< which throws; 0: none
+    std::function<void()> at_each_call;  ///< of the oracle
+    std::function<void()> before_call;   ///< of the work, as it is done
 
 private:
     void enqueue(const oracle_call& call, std::function<void()> work) {
+        if (at_each_call) at_each_call();
         if (++num_calls == failing_call) throw std::runtime_error("the oracle's own");
         model_.enqueue(call.stream, [this, work = std::move(work)] {
             if (before_call) before_call();
@@ -303,12 +308,16 @@ TYPED_TEST(CudaStaged, IsMadeStepByStepOnAStream) {
     CUstream_st* const stream = model.make_stream();
     model.num_calls.clear();
 
+    // One iteration is captured, and replayed K + 1 times.
+    steps.begin(stream, there.state, there.report, workspace, bytes);
     model.begin_capture(stream);
-    staged_subjects::solve_step_by_step(steps, t.oracle, there.settings, there.state, there.report, workspace, bytes, x,
-                                        stream);
-    model.replay(model.end_capture(stream));
-
+    staged_subjects::iterate_step_by_step(steps, t.oracle, there.settings, there.state, x, stream);
+    const auto graph = model.end_capture(stream);
     EXPECT_EQ(model.num_calls["cudaStreamSynchronize"] + model.num_calls["cudaMalloc"], 0);
+    model.synchronize(stream);
+    for (std::int64_t k = 0; k <= there.settings.outer_steps; ++k) model.replay(graph);
+    steps.report(stream);
+    model.synchronize(stream);
     t.copies.fetch();
     EXPECT_EQ(differences(t.b, expected), "");
     for (void* m : memory) model.release(m);
@@ -320,8 +329,10 @@ TYPED_TEST(CudaStaged, GoesOnWhereItWasCancelled) {
     ASSERT_EQ(expected.iteration, (std::vector<std::int64_t>{70, 70}));
     trial<TypeParam> t(source, true);
     std::atomic<bool> cancel{false};
+    std::atomic<std::int64_t> progress{0};
     cubome::execution e;
     e.cancel = &cancel;
+    e.progress = &progress;
     std::int64_t num_calls = 0;
     t.oracle.before_call = [&] { cancel = ++num_calls > 60; };
 
@@ -329,6 +340,7 @@ TYPED_TEST(CudaStaged, GoesOnWhereItWasCancelled) {
 
     EXPECT_EQ(t.b.outcome[0], cubome::outcome::cancelled);
     EXPECT_EQ(t.b.iteration[0], 32);
+    EXPECT_EQ(progress, 0) << "nobody is done";
     t.oracle.before_call = nullptr;
     cancel = false;
     auto rest = t.b.settings;
@@ -343,30 +355,33 @@ TYPED_TEST(CudaStaged, GoesOnWhereItWasCancelled) {
 }
 
 TYPED_TEST(CudaStaged, AnOracleThatThrowsLeavesTheUpdatesThatWereMade) {
-    const auto source = make_source(8, 2, variation::momentum, 4);
-    const solved<TypeParam> expected(source, true);
-    for (std::int64_t k = 1;; ++k) {
-        SCOPED_TRACE(k);
-        trial<TypeParam> t(source, true);
-        t.oracle.failing_call = k;
-        try {
-            t.make().solve(t.b.state(), t.b.report());
+    for (const variation kind : {variation::momentum, variation::automatic}) {
+        const auto source = make_source(1, 2, kind, 4);
+        const solved<TypeParam> expected(source, true);
+        ASSERT_EQ(expected.iteration, (std::vector<std::int64_t>{4, 4}));
+        for (std::int64_t k = 1;; ++k) {
+            SCOPED_TRACE(testing::Message() << "variation " << static_cast<int>(kind) << ", call " << k);
+            trial<TypeParam> t(source, true);
+            t.oracle.failing_call = k;
+            try {
+                t.make().solve(t.b.state(), t.b.report());
+                EXPECT_EQ(differences(t.b, expected), "");
+                break;
+            } catch (const std::runtime_error& e) {
+                EXPECT_STREQ(e.what(), "the oracle's own");
+            }
+            EXPECT_EQ(t.with.model.num_graphs(), 0);
+            // The calls of iterations 3 to K are made while the second is recorded.
+            for (int p = 0; p < 2; ++p) {
+                const auto done = t.b.iteration[static_cast<std::size_t>(p)];
+                EXPECT_TRUE(t.b.outcome[static_cast<std::size_t>(p)] == cubome::outcome::cancelled || done == 4);
+            }
+            auto rest = t.b.settings;
+            rest.outer_steps = 4 - t.b.iteration[0];
+            cubome::staged_solver<TypeParam> again(t.oracle, rest, staged_subjects::box_of(t.b.problem));
+            again.solve(t.b.state(), t.b.report());
             EXPECT_EQ(differences(t.b, expected), "");
-            break;
-        } catch (const std::runtime_error& e) {
-            EXPECT_STREQ(e.what(), "the oracle's own");
         }
-        EXPECT_EQ(t.with.model.num_graphs(), 0);
-        // The calls of iterations 3 to K are made while the second is recorded.
-        for (int p = 0; p < 2; ++p) {
-            const auto done = t.b.iteration[static_cast<std::size_t>(p)];
-            EXPECT_TRUE(t.b.outcome[static_cast<std::size_t>(p)] == cubome::outcome::cancelled || done == 4);
-        }
-        auto rest = t.b.settings;
-        rest.outer_steps = 4 - t.b.iteration[0];
-        cubome::staged_solver<TypeParam> again(t.oracle, rest, staged_subjects::box_of(t.b.problem));
-        again.solve(t.b.state(), t.b.report());
-        EXPECT_EQ(differences(t.b, expected), "");
     }
 }
 
@@ -398,6 +413,18 @@ TEST(CudaStagedContract, RefusesByName) {
     cubome::staged_solver<float> host(of_host, t.b.settings, staged_subjects::box_of(t.b.problem));
     expect("enqueue: 'oracle' works on the cpu, expected one of 'cuda'",
            [&] { host.enqueue(nullptr, t.b.state(), t.b.report(), aligned, bytes); });
+}
+
+TEST(CudaStagedContract, TheOracleFindsTheSolversDevice) {
+    trial<float> t(make_source(12, 2, variation::plain, 2), false);
+    t.with.model.num_devices = 2;
+    cubome::execution second;
+    second.device = 1;
+    auto& solver = t.make(second);
+    t.oracle.at_each_call = [&] { EXPECT_EQ(t.with.model.current(), 1); };
+    EXPECT_EQ(solver.solve(t.b.state(), t.b.report()).device, 1);
+    EXPECT_EQ(t.with.model.current(), 0);
+    EXPECT_EQ(t.oracle.num_reserved, 2);
 }
 
 TEST(CudaStagedContract, WithoutADriverItIsUnavailable) {

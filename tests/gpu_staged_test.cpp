@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The staged engine on a device has the bits of the host's serial lanes, with an oracle that enqueues multiplications
-// and additions alone; its iterations are launches of a graph.
+// and additions alone.
 
 #include <gtest/gtest.h>
 

@@ -96,32 +96,26 @@ struct pipeline_arrays {
     }
 };
 
-/// The loop of a staged solve, kept by hand.
+/// One iteration of a loop that is kept by hand.
 template <class Real>
-void solve_step_by_step(cubome::staged_iteration<Real>& steps, cubome::oracle<Real>& of,
-                        const cubome::settings<Real>& settings, const cubome::state<Real>& state,
-                        const cubome::report<Real>& report, void* workspace, std::size_t bytes,
-                        const pipeline_arrays<Real>& x, CUstream_st* stream) {
+void iterate_step_by_step(cubome::staged_iteration<Real>& steps, cubome::oracle<Real>& of,
+                          const cubome::settings<Real>& settings, const cubome::state<Real>& state,
+                          const pipeline_arrays<Real>& x, CUstream_st* stream) {
     cubome::oracle_call call;
     call.num_problems = state.outer.num_problems;
     call.stream = stream;
     const Real *v = state.outer.data, *theta = state.inner.data;
-    steps.begin(stream, state, report, workspace, bytes);
-    for (std::int64_t k = 0; k <= settings.outer_steps; ++k) {
-        of.prepare(call, v);
-        of.outer_gradient(call, v, theta, x.outer_value, x.of_outer, x.of_inner);
-        of.inner_gradient(call, v, theta, x.gap_of_inner);
-        steps.descend(stream, 0, x.gap_of_inner, x.descent);
-        for (std::int64_t t = 1; t < settings.inner_steps; ++t) {
-            of.inner_gradient(call, v, x.descent, x.gradient);
-            steps.descend(stream, t, x.gradient, x.descent);
-        }
-        of.gap_gradient(call, v, theta, x.descent, x.gap, x.magnitude, x.gap_of_outer);
-        steps.balance(stream,
-                      {x.outer_value, x.of_outer, x.of_inner, x.gap, x.magnitude, x.gap_of_outer, x.gap_of_inner});
-        steps.update(stream);
+    of.prepare(call, v);
+    of.outer_gradient(call, v, theta, x.outer_value, x.of_outer, x.of_inner);
+    of.inner_gradient(call, v, theta, x.gap_of_inner);
+    steps.descend(stream, 0, x.gap_of_inner, x.descent);
+    for (std::int64_t t = 1; t < settings.inner_steps; ++t) {
+        of.inner_gradient(call, v, x.descent, x.gradient);
+        steps.descend(stream, t, x.gradient, x.descent);
     }
-    steps.report(stream);
+    of.gap_gradient(call, v, theta, x.descent, x.gap, x.magnitude, x.gap_of_outer);
+    steps.balance(stream, {x.outer_value, x.of_outer, x.of_inner, x.gap, x.magnitude, x.gap_of_outer, x.gap_of_inner});
+    steps.update(stream);
 }
 
 }  // namespace staged_subjects

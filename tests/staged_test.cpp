@@ -205,8 +205,10 @@ TYPED_TEST(Staged, HasTheSameBitsStepByStep) {
         std::vector<std::vector<TypeParam>> arrays;
         const staged_subjects::pipeline_arrays<TypeParam> x(
             4, 5, 7, [&](std::int64_t count) { return arrays.emplace_back(count, std::nanf("")).data(); });
-        staged_subjects::solve_step_by_step(steps, b.oracle, found.settings, found.state(), report, workspace.data(),
-                                            steps.workspace_bytes(4), x, nullptr);
+        steps.begin(nullptr, found.state(), report, workspace.data(), steps.workspace_bytes(4));
+        for (std::int64_t k = 0; k <= found.settings.outer_steps; ++k)
+            staged_subjects::iterate_step_by_step(steps, b.oracle, found.settings, found.state(), x, nullptr);
+        steps.report(nullptr);
 
         EXPECT_EQ(differences(found, expected), "");
     }
@@ -230,10 +232,10 @@ TEST(StagedIteration, ReportsProblemsUnderWaySoThatTheyCanBeGoneOnWith) {
     std::vector<std::vector<double>> arrays;
     const staged_subjects::pipeline_arrays<double> x(
         2, 3, 2, [&](std::int64_t count) { return arrays.emplace_back(count, 0.0).data(); });
-    auto four = found.settings;
-    four.outer_steps = 3;  // and a fourth update, as the limit is that of the solver's settings
-    staged_subjects::solve_step_by_step(steps, b.oracle, four, found.state(), report, workspace.data(),
-                                        steps.workspace_bytes(2), x, nullptr);
+    steps.begin(nullptr, found.state(), report, workspace.data(), steps.workspace_bytes(2));
+    for (int k = 0; k < 4; ++k)
+        staged_subjects::iterate_step_by_step(steps, b.oracle, found.settings, found.state(), x, nullptr);
+    steps.report(nullptr);
 
     EXPECT_EQ(found.outcome[0], cubome::outcome::cancelled);
     EXPECT_EQ(found.iteration, (std::vector<std::int64_t>{4, 4}));
@@ -241,6 +243,41 @@ TEST(StagedIteration, ReportsProblemsUnderWaySoThatTheyCanBeGoneOnWith) {
     rest.outer_steps = 9 - 4;
     cubome::staged_solver<double>(b.oracle, rest, {}, on_cpu()).solve(found.state(), report);
     EXPECT_EQ(differences(found, a.staged), "");
+}
+
+TEST(StagedIteration, TellsNothingThatItHasNotFound) {
+    cubome::settings<double> settings;
+    settings.steps = cubome::step_rule::fixed;
+    settings.outer_step_size = settings.inner_step_size = settings.descent_step_size = 0.1;
+    settings.inner_steps = 1;
+    cubome::staged_iteration<double> steps(1, 1, settings, {}, on_cpu());
+    double v = 1, theta = 2, descent = 0, f = 7, s = 0;
+    cubome::outcome outcome{};
+    cubome::quantity quantity{};
+    cubome::state<double> state;
+    state.outer = cubome::per_problem(&v, 1, 1);
+    state.inner = cubome::per_problem(&theta, 1, 1);
+    cubome::report<double> report;
+    report.outcome = cubome::per_problem(&outcome, 1);
+    report.quantity = cubome::per_problem(&quantity, 1);
+    report.outer_value = cubome::per_problem(&f, 1);
+    report.stationarity = cubome::per_problem(&s, 1);
+    const std::size_t bytes = steps.workspace_bytes(1);
+    const cubome::detail::aligned_memory workspace(bytes);
+    steps.begin(nullptr, state, report, workspace.data(), bytes);
+    const auto expect = [&](double value) {
+        steps.report(nullptr);
+        EXPECT_EQ(outcome, cubome::outcome::cancelled);
+        EXPECT_EQ(quantity, cubome::quantity::none);
+        EXPECT_TRUE(std::isnan(s)) << "that nobody has asked for";
+        EXPECT_TRUE(std::isnan(value) ? std::isnan(f) : f == value) << f;
+    };
+    expect(std::nan(""));
+    const double one = 1, half = 0.5;
+    steps.descend(nullptr, 0, &one, &descent);
+    steps.balance(nullptr, {&half, &one, &one, &one, &one, &one, &one});
+    steps.update(nullptr);
+    expect(0.5);
 }
 
 TEST(StagedIteration, RefusesWhatIsOutOfTurnOrNeedsOtherGradients) {
@@ -280,7 +317,7 @@ TEST(StagedIteration, RefusesWhatIsOutOfTurnOrNeedsOtherGradients) {
               std::string::npos);
     steps.begin(nullptr, state, {}, workspace.data(), bytes);
     EXPECT_EQ(message_of([&] { steps.descend(nullptr, 1, numbers, numbers + 8); }),
-              "descend: 'turn' is that of descend, t = 0, expected descend, t = 1 after its turn");
+              "descend: 'turn' is that of descend, t = 0, expected that of descend, t = 1");
     EXPECT_EQ(message_of([&] { steps.descend(nullptr, 2, numbers, numbers + 8); }),
               "descend: 't' is 2, expected 0 … 1");
     EXPECT_EQ(message_of([&] { steps.descend(nullptr, 0, nullptr, numbers + 8); }),
@@ -289,7 +326,9 @@ TEST(StagedIteration, RefusesWhatIsOutOfTurnOrNeedsOtherGradients) {
               "descend: 'descent' is null, expected an array");
     steps.descend(nullptr, 0, numbers, numbers + 8);
     EXPECT_EQ(message_of([&] { steps.balance(nullptr, gradients); }),
-              "balance: 'turn' is that of descend, t = 1, expected balance after its turn");
+              "balance: 'turn' is that of descend, t = 1, expected that of balance");
+    EXPECT_EQ(message_of([&] { steps.report(nullptr); }),
+              "report: 'turn' is that of descend, t = 1, expected that of descend, t = 0");
     steps.descend(nullptr, 1, numbers, numbers + 8);
     auto without = gradients;
     without.magnitude = nullptr;

@@ -50,7 +50,10 @@ void solve_on_cpu(staged_run<Real>& run, const std::atomic<bool>* cancel, std::a
     run.begin();
     try {
         for (std::int64_t num_active = run.arguments().num_problems; num_active > 0;) {
-            run.iterate(is_cancelled());
+            const bool is_last = is_cancelled();
+            run.iterate(is_last);
+            // Those that were under way are not done.
+            if (is_last) break;
             const std::int64_t still = count_active(run.arguments().flags, run.arguments().num_problems);
             if (progress != nullptr) progress->fetch_add(num_active - still, std::memory_order_relaxed);
             num_active = still;

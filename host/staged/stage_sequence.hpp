@@ -21,7 +21,8 @@ public:
     /// Runs a stage over all of its items, or enqueues that.
     virtual void run(stage which, const staged_arguments<Real>& a) = 0;
 
-    /// Whether some problem has a flag; where nobody can look, whether one may have it.
+    /// Whether some problem has a flag; where nobody can look, whether one may have it, by what is known of all of
+    /// them.
     ///
     /// @param step iterations of this call that have been ended
     virtual bool may_have(stage_flag flag, const staged_arguments<Real>& a, std::int64_t step) const = 0;

@@ -64,7 +64,8 @@ std::size_t staged_contract<Real>::workspace_bytes(std::int64_t num_problems, st
     if (num_problems < 0)
         throw invalid_argument("workspace_bytes", "num_problems", "is " + std::to_string(num_problems), "at least 0");
     auto batch = make_arguments(problem_, settings_);
-    batch.options.wants_curvature = true;
+    // What a report may ask for, where somebody can measure it.
+    batch.options.wants_curvature = owner_ == vector_owner::workspace;
     return bytes_of(batch, num_problems, record_bytes);
 }
 

@@ -90,7 +90,7 @@ void staged_cuda<Real>::enqueue(oracle<Real>& of, const staged_arguments<Real>& 
     const device_scope scope(runtime_, device_);
     const auto& batch = arguments.batch;
     places_.expect_on_device("enqueue", batch, workspace);
-    places_.clear_results(batch, arguments.num_problems, places_.find(batch, false), stream);
+    places_.clear_results(batch, arguments.num_problems, nullptr, stream);
     // Where problems have come from nobody can see; those that begin have k = 0.
     measured_iterations measured{};
     if (batch.iteration == nullptr)
@@ -119,7 +119,7 @@ template <class Real>
 void staged_cuda<Real>::load(const batch_arguments<Real>& batch, std::int64_t num_problems, const host_arrays& arrays,
                              const staging& place, const staging& shared_place) {
     is_abandoned_ = false;
-    places_.clear_results(batch, num_problems, arrays, stream_.get());
+    places_.clear_results(batch, num_problems, &arrays, stream_.get());
     places_.copy_shared(arrays, shared_.data(), shared_place, stream_.get());
     places_.load(arrays, 0, num_problems, staged_.data(), own_.data(), place, stream_.get());
 }
@@ -165,7 +165,8 @@ void staged_cuda<Real>::run(oracle<Real>& of, const staged_arguments<Real>& argu
         try {
             run.abandon();
             is_abandoned_ = true;
-        } catch (const error&) {
+        } catch (...) {
+            // The first failure is the one to be told of.
         }
         throw;
     }
@@ -197,7 +198,7 @@ void staged_cuda<Real>::iterate(staged_run<Real>& run, const std::atomic<bool>* 
                 if (num_active == 0) return;
                 if (cancel != nullptr && cancel->load(std::memory_order_relaxed)) {
                     run.iterate(true);
-                    break;
+                    return wait();
                 }
             }
             const auto kind = run.next_kind();

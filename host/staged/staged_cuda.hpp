@@ -90,6 +90,7 @@ public:
             runtime_.call(&cuda_calls::synchronize, "waiting for the default stream", legacy);
         }
         const staging place = stage_arrays(arrays, num_problems, false), shared_place = stage_arrays(arrays, 1, true);
+        of.reserve(num_problems);
         reserve(place, shared_place, num_problems, workspace == nullptr ? bytes : 0);
         try {
             load(batch, num_problems, arrays, place, shared_place);
@@ -100,7 +101,8 @@ public:
             // What an oracle left behind is there all the same.
             try {
                 if (is_abandoned_) fetch(num_problems, arrays, place);
-            } catch (const error&) {
+            } catch (...) {
+                // The first failure is the one to be told of.
             }
             // Nothing may still be at work when the caller's memory, or ours, is given back.
             runtime_.try_call(&cuda_calls::synchronize, stream_.get());

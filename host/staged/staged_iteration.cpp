@@ -25,15 +25,14 @@ struct on_device {
         : runtime(with.runtime),
           device(detail::find_device(with.runtime, wanted)),
           places(with.runtime, layout, device),
-          scope(std::in_place, with.runtime, device),
-          stages(with.runtime, with.kernels, device) {
-        scope.reset();
-    }
+          stages([&] {
+              const detail::device_scope scope(with.runtime, device);
+              return detail::cuda_stages<Real>(with.runtime, with.kernels, device);
+          }()) {}
 
     detail::cuda_runtime& runtime;
     int device;
     detail::array_places places;
-    std::optional<detail::device_scope> scope;  ///< while the kernels are loaded
     detail::cuda_stages<Real> stages;
 };
 
@@ -49,7 +48,7 @@ struct staged_iteration<Real>::plan {
         if (s.steps != step_rule::fixed)
             throw invalid_argument("staged_iteration", "settings.steps", "is automatic", "step_rule::fixed");
         info.mapping = "staged";
-        if (e.where == backend::cuda) {
+        if (e.where != backend::automatic && detail::choose_backend(e.where) == backend::cuda) {
             info.where = backend::cuda;
             cuda =
                 std::make_unique<on_device<Real>>(detail::require_staged_device<Real>(), contract.layout(), e.device);
@@ -72,9 +71,15 @@ struct staged_iteration<Real>::plan {
     template <class Work>
     void on_stream(CUstream_st* stream, Work&& work) {
         if (cuda == nullptr) return work();
-        const detail::device_scope scope(cuda->runtime, cuda->device);
-        enqueued->go_to(stream);
-        work();
+        try {
+            const detail::device_scope scope(cuda->runtime, cuda->device);
+            enqueued->go_to(stream);
+            work();
+        } catch (...) {
+            // Of half a call nothing can be made.
+            sequence.reset();
+            throw;
+        }
     }
 
     void begin(CUstream_st* stream, const cubome::state<Real>& state, const cubome::report<Real>& report,
@@ -91,7 +96,7 @@ struct staged_iteration<Real>::plan {
         on_stream(stream, [&] {
             if (cuda != nullptr) {
                 cuda->places.expect_on_device("begin", batch, own.data);
-                cuda->places.clear_results(batch, n, cuda->places.find(batch, false), stream);
+                cuda->places.clear_results(batch, n, nullptr, stream);
             } else {
                 if (state.iteration.data != nullptr) detail::check_iterations(state, outer_steps);
                 detail::clear_report(batch, contract.layout(), n);
@@ -106,11 +111,14 @@ struct staged_iteration<Real>::plan {
     std::int64_t balance_turn() const { return inner_steps; }
     std::int64_t update_turn() const { return inner_steps + 1; }
 
-    /// @throws invalid_argument unless it is this call's turn
-    void take_turn(const char* function, std::int64_t turn) {
+    /// @throws invalid_argument unless it is the turn of a call, or of one that comes before the same
+    void expect_turn(const char* function, std::int64_t turn) const {
         if (!sequence) throw invalid_argument(function, "batch", "has not been begun", "`begin` first");
         if (turn != next)
-            throw invalid_argument(function, "turn", "is that of " + name_of(next), name_of(turn) + " after its turn");
+            throw invalid_argument(function, "turn", "is that of " + name_of(next), "that of " + name_of(turn));
+    }
+    void take_turn(const char* function, std::int64_t turn) {
+        expect_turn(function, turn);
         next = turn == update_turn() ? 0 : turn + 1;
     }
     std::string name_of(std::int64_t turn) const {
@@ -217,7 +225,7 @@ void staged_iteration<Real>::update(CUstream_st* stream) {
 template <class Real>
 void staged_iteration<Real>::report(CUstream_st* stream) {
     plan& p = *plan_;
-    if (!p.sequence) throw invalid_argument("report", "batch", "has not been begun", "`begin` first");
+    p.expect_turn("report", 0);
     if (!p.is_empty()) p.on_stream(stream, [&] { p.sequence->run(stage::report); });
 }
 

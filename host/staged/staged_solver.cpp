@@ -39,7 +39,7 @@ struct staged_solver<Real>::plan {
           cancel(e.cancel),
           progress(e.progress) {
         info.mapping = "staged";
-        info.where = where_of(o, detail::choose_backend(e.where));
+        info.where = where_of(o, e.where);
         if (info.where == backend::cuda)
             prepare_cuda(e);
         else
@@ -49,7 +49,7 @@ struct staged_solver<Real>::plan {
     /// The solver works where its oracle does.
     static backend where_of(const cubome::oracle<Real>& o, backend wanted) {
         const backend where = o.where() == backend::cuda ? backend::cuda : backend::cpu;
-        if (wanted != backend::automatic && wanted != where)
+        if (wanted != backend::automatic && detail::choose_backend(wanted) != where)
             throw invalid_argument("solve", "execution.where", "is '" + std::string(to_string(wanted)) + "'",
                                    "'" + std::string(to_string(where)) + "', where the oracle works");
         return where;
@@ -70,25 +70,19 @@ struct staged_solver<Real>::plan {
     std::size_t record_bytes() const { return cuda != nullptr ? cuda->record_bytes() : functions->record_bytes; }
     std::size_t workspace_bytes(std::int64_t n) const { return contract.workspace_bytes(n, record_bytes()); }
 
-    batch_arguments<Real> validate(const cubome::state<Real>& state, const cubome::report<Real>& report,
-                                   const detail::caller_workspace& own) const {
-        const auto batch = contract.validate(state, report, own);
-        if (state.iteration.data != nullptr && (cuda == nullptr || cuda->can_host_read(state.iteration.data)))
-            detail::check_iterations(state, outer_steps);
-        return batch;
-    }
-
     run_info solve(const cubome::state<Real>& state, const cubome::report<Real>& report,
                    const detail::caller_workspace* own) {
-        const auto batch = validate(state, report, own != nullptr ? *own : detail::caller_workspace());
+        const auto batch = contract.validate(state, report, own != nullptr ? *own : detail::caller_workspace());
+        if (state.iteration.data != nullptr && (cuda == nullptr || cuda->can_host_read(state.iteration.data)))
+            detail::check_iterations(state, outer_steps);
         const std::int64_t n = state.outer.num_problems;
         const std::size_t needed = own != nullptr ? workspace_bytes(n) : contract.bytes_of(batch, n, record_bytes());
         if (own != nullptr) detail::check_workspace(*own, needed);
         if (n == 0) return info;
-        of.reserve(n);
         void* const lent = own != nullptr ? own->data : nullptr;
         if (cuda == nullptr) {
             const detail::aligned_memory memory(own != nullptr ? 0 : needed);
+            of.reserve(n);
             detail::clear_report(batch, contract.layout(), n);
             detail::cpu_stages<Real> stages(*functions, *team);
             oracle_call call;
@@ -108,7 +102,7 @@ struct staged_solver<Real>::plan {
     run_info enqueue(CUstream_st* stream, const cubome::state<Real>& state, const cubome::report<Real>& report,
                      const detail::caller_workspace& own) {
         if (cuda == nullptr) throw invalid_argument("enqueue", "oracle", "works on the cpu", "one of 'cuda'");
-        const auto batch = validate(state, report, own);
+        const auto batch = contract.validate(state, report, own);
         const std::int64_t n = state.outer.num_problems;
         detail::check_workspace(own, workspace_bytes(n));
         if (n == 0) return info;

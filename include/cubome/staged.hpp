@@ -35,7 +35,8 @@ struct oracle_call {
 /// inputs may be one array.
 ///
 /// An oracle for CUDA finds its arrays on the device and enqueues its work on the stream of the call. There it neither
-/// waits nor allocates: the solver captures its calls in a graph, and replays them.
+/// waits nor allocates: the solver captures its calls in a graph, and replays them. The solver's device is the current
+/// one in every call.
 ///
 /// What a function throws ends the solve and is thrown by it: problems under way are reported as `cancelled`, with v
 /// and θ of their last update, and can be gone on with; so are those that only waited for their refined gap.
@@ -97,7 +98,7 @@ class staged_solver {
 public:
     /// On CUDA it loads the kernels, and asks the device all that it needs to know.
     /// @param oracle    must outlive the solver; its dimensions are asked for here
-    /// @param execution `where` is the oracle's, or automatic
+    /// @param execution `where` is the oracle's, or automatic; CUBOME_BACKEND is not looked at
     /// @throws invalid_argument, which names what is wrong; not_compiled or backend_unavailable for a backend or
     ///         instruction set that cannot run; cuda_error
     staged_solver(cubome::oracle<Real>& oracle, const cubome::settings<Real>& settings,
@@ -131,8 +132,9 @@ public:
     /// until the work is done; the oracle must have been told to `reserve` for so many problems before. All K + 1
     /// iterations are enqueued, launch by launch; `cancel` and `progress` are not looked at.
     ///
-    /// With step_rule::automatic and iteration numbers in `state` every iteration measures curvatures, which costs two
-    /// gradients: the numbers are the device's, nobody here can see whose turn it is.
+    /// Iteration numbers are not checked. With step_rule::automatic and iteration numbers in `state` every iteration
+    /// measures curvatures, which costs two gradients: the numbers are the device's, nobody here can see whose turn it
+    /// is.
     ///
     /// @param stream    null: the legacy default stream
     /// @param workspace device memory, aligned to 64, of this call alone until the work is done
@@ -175,12 +177,17 @@ struct staged_gradients {
 /// the stream may be capturing a graph. All arrays are memory that the device can reach, and stay until the work is
 /// done. On the CPU each call returns when it is done, and `stream` is not looked at.
 ///
-/// `descend` reads and writes each element once; so do `balance`, `update`, unless an update might not be finite: then
-/// it looks first. A box costs one more pass in either.
+/// `descend` and `update` read and write each element once, `balance` reads each of the four gradients once. More
+/// passes: over the gradients in `balance` where somebody looks at the stationarity, which are a tolerance, a trace, a
+/// best iterate, a box, and the last iteration; over everything in `update` where it might not be finite, or there is a
+/// box; copies for a best iterate and an inner momentum that persists.
+///
+/// Arrays given to `descend` and `balance` are taken as they are: that they lie where they should and do not overlap
+/// anything is not checked. After a cuda_error it is `begin`'s turn.
 template <class Real>
 class staged_iteration {
 public:
-    /// @param execution `where`: cuda; otherwise the CPU
+    /// @param execution `where`: cuda; otherwise the CPU, whatever CUBOME_BACKEND says
     /// @throws invalid_argument, also for what is not offered here; not_compiled; backend_unavailable; cuda_error
     staged_iteration(std::int64_t outer_dim, std::int64_t inner_dim, const settings<Real>& settings,
                      const box<Real>& box = {}, const execution& execution = {});
@@ -216,7 +223,7 @@ public:
 
     /// Writes the report, and what `state` remembers, after an `update`. Of problems under way it tells what the last
     /// `balance` found, and says `cancelled`: another `begin`, or a `staged_solver`, can go on with them.
-    /// @throws invalid_argument before `begin`
+    /// @throws invalid_argument before `begin`, or amid an iteration
     void report(CUstream_st* stream);
 
     run_info info() const noexcept;

@@ -625,6 +625,7 @@ private:
         const bool fresh = is_fresh(p);
         r.start = r.iteration = fresh ? 0 : b.iteration[p];
         r.step = 0;
+        r.e = nothing_evaluated();
         r.best_iteration = o_.wants_best && !fresh ? b.best_iteration[p] : -1;
         const auto remembered = [&](const scalar* from, scalar initially, std::int64_t at) {
             return from == nullptr || fresh ? initially : from[at];
@@ -821,6 +822,8 @@ private:
         decide_by.settle(r.progress, r.e, {r.outer_step, r.inner_step, r.travelled}, true, r.moves, stays);
         r.wants_residual = !stays && !r.is_complete;
         if (!stays) return stop(r);
+        // What an oracle that fails before the next iteration is planned leaves behind has nothing to take back.
+        r.is_due = r.begins = false;
         ++r.step;
         r.iteration = r.start + r.step;
     }
@@ -832,10 +835,14 @@ private:
         r.e.is_descent_finite = r.e.is_value_finite = r.e.is_gap_finite = r.e.are_sums_finite = true;
     }
 
+    static CUBOME_INLINE evaluation<scalar> nothing_evaluated() {
+        constexpr scalar nan = quiet_nan<scalar>;
+        return {nan, {nan, nan}, nan, {nan, nan, nan, nan, nan, nan, nan}, false, false, nan, true, true, true, true};
+    }
+
     CUBOME_INLINE void abandon(record& r) const {
         if (!r.progress.active) return;
-        constexpr scalar nan = quiet_nan<scalar>;
-        r.e = {nan, {nan, nan}, nan, {nan, nan, nan, nan, nan, nan, nan}, false, false, nan, true, true, true, true};
+        r.e = nothing_evaluated();
         r.progress.cancelled = r.is_abandoned = true;
         // Of half a measurement nothing is kept.
         if (r.is_due && !r.progress.steps.is_measured) r.progress.steps = r.steps_before;
@@ -881,20 +888,24 @@ private:
         if (a_.now.has_held_out) give(b.report_held_out, a_.held_out[p]);
         give(b.report_outer_value, e.outer_value);
         give(b.report_gap, unless(progress.no_curvature, e.q.gap));
-        const bool is_under_way = progress.active;
-        give(b.report_stationarity, unless(progress.no_curvature || (is_under_way && !r.is_complete), e.stationarity));
+        // Of problems under way only what somebody watches is complete.
+        const bool is_known = !progress.active || r.is_complete;
+        give(b.report_stationarity, unless(progress.no_curvature || !is_known, e.stationarity));
         give(b.report_multiplier, unless(progress.no_curvature, e.multiplier));
         give(b.report_refined_outer_value, r.refined.outer_value);
         give(b.report_refined_gap, r.refined.q.gap);
-        const quantity failed = first_failure(progress.start_failed, !e.is_descent_finite, !e.is_value_finite,
-                                              !e.is_gap_finite, !e.are_sums_finite, progress.update_failed);
+        const quantity failed = is_known
+                                    ? first_failure(progress.start_failed, !e.is_descent_finite, !e.is_value_finite,
+                                                    !e.is_gap_finite, !e.are_sums_finite, progress.update_failed)
+                                    : quantity::none;
         give(b.report_quantity, failed);
         give(b.report_iterations, r.iteration);
         // Whether the refined gap would have been met nobody knows where the refinement failed.
         const bool has_converged = decide_by.has_converged(e, progress);
         const bool is_cut_short = a_.now.is_cut_short && o_.wants_refined && !a_.now.is_refined && has_converged;
-        give(b.report_outcome, ending(failed, progress.no_curvature, progress.cancelled || is_cut_short || is_under_way,
-                                      has_converged && decide_by.meets_gap(r.refined), is_ascent(e.q)));
+        give(b.report_outcome,
+             ending(failed, progress.no_curvature, progress.cancelled || is_cut_short || progress.active,
+                    has_converged && decide_by.meets_gap(r.refined), is_ascent(e.q)));
     }
 
     const Group& g_;
