@@ -743,6 +743,8 @@ private:
 
     CUBOME_INLINE void decide(std::int64_t p, record& r, const rules& decide_by, const parameters& own) const {
         r.goes_on = r.is_in_doubt = r.is_better = r.is_traced = false;
+        // The measurement is made: an oracle that fails from now on leaves nothing of it to take back.
+        r.is_due = r.begins = false;
         if (!r.progress.active) return;
         r.goes_on = true;
         if (r.wants_residual) {
@@ -822,8 +824,6 @@ private:
         decide_by.settle(r.progress, r.e, {r.outer_step, r.inner_step, r.travelled}, true, r.moves, stays);
         r.wants_residual = !stays && !r.is_complete;
         if (!stays) return stop(r);
-        // What an oracle that fails before the next iteration is planned leaves behind has nothing to take back.
-        r.is_due = r.begins = false;
         ++r.step;
         r.iteration = r.start + r.step;
     }
