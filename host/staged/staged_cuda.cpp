@@ -20,6 +20,7 @@ void note_start(measured_iterations& measured, std::int64_t k) {
 template <class Real>
 cuda_stages<Real>::cuda_stages(cuda_runtime& runtime, const staged_kernels<Real>& kernels, int device)
     : runtime_(runtime), kernels_(kernels) {
+    const device_scope scope(runtime_, device);
     int num_multiprocessors = 0;
     runtime_.call(&cuda_calls::device_attribute, "asking for the size of the device", &num_multiprocessors,
                   multiprocessor_count, device);
@@ -64,10 +65,7 @@ staged_cuda<Real>::staged_cuda(cuda_runtime& runtime, const staged_kernels<Real>
     : runtime_(runtime),
       device_(find_device(runtime, device)),
       places_(runtime, layout, device_),
-      stages_([&] {
-          const device_scope scope(runtime, device_);
-          return cuda_stages<Real>(runtime, kernels, device_);
-      }()),
+      stages_(runtime, kernels, device_),
       own_(runtime, kept_memory::where::device),
       shared_(runtime, kept_memory::where::device),
       staged_(runtime, kept_memory::where::pinned),

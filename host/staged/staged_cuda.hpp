@@ -14,8 +14,8 @@
 /// The staged engine on a CUDA device.
 namespace cubome::detail {
 
-/// The stages as kernels that are enqueued on a stream. What has to be asked of the device before a launch is asked by
-/// the constructor, for the device that is current.
+/// The stages as kernels that are enqueued on a stream of one device. What has to be asked of it before a launch is
+/// asked by the constructor.
 template <class Real>
 class cuda_stages {
 public:

@@ -25,10 +25,7 @@ struct on_device {
         : runtime(with.runtime),
           device(detail::find_device(with.runtime, wanted)),
           places(with.runtime, layout, device),
-          stages([&] {
-              const detail::device_scope scope(with.runtime, device);
-              return detail::cuda_stages<Real>(with.runtime, with.kernels, device);
-          }()) {}
+          stages(with.runtime, with.kernels, device) {}
 
     detail::cuda_runtime& runtime;
     int device;
@@ -111,7 +108,7 @@ struct staged_iteration<Real>::plan {
     std::int64_t balance_turn() const { return inner_steps; }
     std::int64_t update_turn() const { return inner_steps + 1; }
 
-    /// @throws invalid_argument unless it is the turn of a call, or of one that comes before the same
+    /// @throws invalid_argument unless it is this turn
     void expect_turn(const char* function, std::int64_t turn) const {
         if (!sequence) throw invalid_argument(function, "batch", "has not been begun", "`begin` first");
         if (turn != next)
