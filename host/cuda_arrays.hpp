@@ -207,20 +207,4 @@ private:
     int device_;
 };
 
-/// The device that a plan is for.
-/// @param wanted −1: the calling thread's current one
-/// @throws invalid_argument for one that there is not; backend_unavailable where there is none; cuda_error
-inline int find_device(cuda_runtime& runtime, int wanted) {
-    // Without a driver the call leaves its output unwritten.
-    int num_devices = 0;
-    runtime.call(&cuda_calls::device_count, "counting devices", &num_devices);
-    if (num_devices == 0) throw backend_unavailable("cuda: there is no device");
-    if (wanted >= num_devices)
-        throw invalid_argument("solve", "execution.device", "is " + std::to_string(wanted),
-                               "less than the number of devices, " + std::to_string(num_devices));
-    int device = wanted;
-    if (wanted < 0) runtime.call(&cuda_calls::current_device, "asking for the current device", &device);
-    return device;
-}
-
 }  // namespace cubome::detail

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cubome/error.hpp"
+#include "host/cuda_device.hpp"
 
 namespace cubome::detail {
 namespace {
@@ -39,18 +40,16 @@ cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Rea
       layout_(layout),
       texts_{steps == step_rule::automatic ? solve_text::plain_automatic : solve_text::plain, solve_text::full},
       steps_per_launch_(steps_per_launch),
-      device_(find_device(runtime, device)),
+      device_(find_device(runtime, "solve", device)),
       places_(runtime, layout, device_),
       shared_(runtime, kept_memory::where::device),
       slots_{slot(runtime), slot(runtime)} {
     std::copy_n(dims, problem_runner<Real>::max_dims, dims_);
     const device_scope scope(runtime_, device_);
-    int num_multiprocessors = 0, most_shared = 0;
-    const auto ask = [&](int which, int* value) {
-        runtime_.call(&cuda_calls::device_attribute, "asking for the size of the device", value, which, device_);
-    };
-    ask(multiprocessor_count, &num_multiprocessors);
-    ask(most_shared_bytes_per_block, &most_shared);
+    const int num_multiprocessors = count_multiprocessors(runtime_, device_);
+    int most_shared = 0;
+    runtime_.call(&cuda_calls::device_attribute, "asking for the size of the device", &most_shared,
+                  most_shared_bytes_per_block, device_);
     for (const solve_text text : texts_) {
         loaded_kernel& k = kernels_[text == solve_text::full];
         k.plan = functions.plan(dims_, text);
@@ -58,14 +57,10 @@ cuda_backend<Real>::cuda_backend(cuda_runtime& runtime, const cuda_functions<Rea
         if (k.plan.shared_bytes > static_cast<std::size_t>(most_shared))
             throw backend_unavailable("cuda: a block of this kernel takes " + std::to_string(k.plan.shared_bytes) +
                                       " bytes of shared memory, the device has " + std::to_string(most_shared));
-        constexpr const char* place = "loading the kernel";
-        const int threads = k.plan.threads_per_block;
-        int blocks = 0;
         // All there is: plans of other dimensions have the same kernel, and what they allow holds for all.
-        runtime_.call(&cuda_calls::allow_shared_bytes, place, k.plan.kernel, most_shared);
-        runtime_.call(&cuda_calls::blocks_per_multiprocessor, place, &blocks, k.plan.kernel, threads,
-                      k.plan.shared_bytes);
-        k.most_blocks = std::max<std::int64_t>(1, std::int64_t(blocks) * num_multiprocessors);
+        runtime_.call(&cuda_calls::allow_shared_bytes, "loading the kernels", k.plan.kernel, most_shared);
+        k.most_blocks =
+            count_blocks(runtime_, k.plan.kernel, k.plan.threads_per_block, k.plan.shared_bytes, num_multiprocessors);
     }
     for (slot& s : slots_) {
         s.num_left.reserve(sizeof(std::int64_t));

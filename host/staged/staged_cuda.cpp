@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "host/cuda_device.hpp"
+
 namespace cubome::detail {
 namespace {
 
@@ -21,15 +23,10 @@ template <class Real>
 cuda_stages<Real>::cuda_stages(cuda_runtime& runtime, const staged_kernels<Real>& kernels, int device)
     : runtime_(runtime), kernels_(kernels) {
     const device_scope scope(runtime_, device);
-    int num_multiprocessors = 0;
-    runtime_.call(&cuda_calls::device_attribute, "asking for the size of the device", &num_multiprocessors,
-                  multiprocessor_count, device);
-    for (int s = 0; s < num_stages; ++s) {
-        int blocks = 0;
-        runtime_.call(&cuda_calls::blocks_per_multiprocessor, "loading the stages' kernels", &blocks,
-                      kernels_.kernel(static_cast<stage>(s)), kernels_.threads_per_block, kernels_.shared_bytes);
-        most_blocks_[s] = std::max<std::int64_t>(1, std::int64_t(blocks) * num_multiprocessors);
-    }
+    const int num_multiprocessors = count_multiprocessors(runtime_, device);
+    for (int s = 0; s < num_stages; ++s)
+        most_blocks_[s] = count_blocks(runtime_, kernels_.kernel(static_cast<stage>(s)), kernels_.threads_per_block,
+                                       kernels_.shared_bytes, num_multiprocessors);
 }
 
 template <class Real>
@@ -63,7 +60,7 @@ template <class Real>
 staged_cuda<Real>::staged_cuda(cuda_runtime& runtime, const staged_kernels<Real>& kernels, const problem_layout& layout,
                                int device)
     : runtime_(runtime),
-      device_(find_device(runtime, device)),
+      device_(find_device(runtime, "solve", device)),
       places_(runtime, layout, device_),
       stages_(runtime, kernels, device_),
       own_(runtime, kept_memory::where::device),

@@ -6,6 +6,7 @@
 #include "cubome/staged.hpp"
 #include "host/batch_arrays.hpp"
 #include "host/cuda_arrays.hpp"
+#include "host/cuda_device.hpp"
 #include "host/cuda_memory.hpp"
 #include "host/execution.hpp"
 #include "host/staged/cpu_stages.hpp"
@@ -23,7 +24,7 @@ template <class Real>
 struct on_device {
     on_device(const detail::staged_device<Real>& with, const problem_layout& layout, int wanted)
         : runtime(with.runtime),
-          device(detail::find_device(with.runtime, wanted)),
+          device(detail::find_device(with.runtime, "staged_iteration", wanted)),
           places(with.runtime, layout, device),
           stages(with.runtime, with.kernels, device) {}
 
