@@ -112,10 +112,11 @@ public:
     /// Makes a call whose failure changes nothing: in destructors. No call after a fatal one.
     template <class... P, class... A>
     void try_call(cuda_call<P...> cuda_calls::*which, A... arguments) noexcept {
-        if (lost_ != nullptr) return;
+        if (is_lost()) return;
         if (const int code = (calls_.*which).function(arguments...)) forget(code);
     }
 
+    bool is_lost() const noexcept { return lost_ != nullptr; }
     void refuse_if_lost() const {
         if (const device_lost* lost = lost_) throw device_lost(*lost);
     }

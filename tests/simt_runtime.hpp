@@ -87,16 +87,21 @@ public:
         }
     }
 
+    /// Lets a kernel be launched that takes one struct, of which `reached` names what must lie where the device
+    /// reaches it.
+    template <class Arguments>
+    void add(const void* kernel, std::vector<const void*> (*reached)(const Arguments&)) {
+        kernels_[kernel].copy = [this, reached](void** arguments, const launch_shape& shape) -> task {
+            const auto a = *static_cast<const Arguments*>(arguments[0]);
+            return {[this, a, reached, shape] { run(shape, a, reached(a)); }, reached(a)};
+        };
+    }
+
     /// Lets the stages of the staged engine be launched.
     template <class Real>
     void add(const cubome::staged_kernels<Real>& stages) {
-        for (int which = 0; which < cubome::num_stages; ++which) {
-            known_kernel& k = kernels_[stages.kernel(static_cast<cubome::stage>(which))];
-            k.copy = [this](void** arguments, const launch_shape& shape) -> task {
-                const auto a = *static_cast<const cubome::staged_arguments<Real>*>(arguments[0]);
-                return {[this, a, shape] { run<Real>(shape, a); }, addresses<Real>(a)};
-            };
-        }
+        for (int which = 0; which < cubome::num_stages; ++which)
+            add<cubome::staged_arguments<Real>>(stages.kernel(static_cast<cubome::stage>(which)), &addresses<Real>);
     }
 
     /// The calling thread's device.
@@ -120,7 +125,10 @@ public:
         return static_cast<T*>(memory);
     }
     /// Work of the user's own on a stream.
-    void enqueue(CUstream_st* s, std::function<void()> work) { find(s).take({std::move(work), {}}); }
+    /// @param needs addresses in the memory that it touches, where somebody wants to know whether that is freed
+    void enqueue(CUstream_st* s, std::function<void()> work, std::vector<const void*> needs = {}) {
+        find(s).take({std::move(work), std::move(needs)});
+    }
     /// Between host and device, at once.
     void copy(void* to, const void* from, std::size_t bytes) {
         unlock();
@@ -157,6 +165,10 @@ public:
 
     bool is_anything_pending() const {
         return is_any_stream([](const stream& s) { return !s.work.empty(); });
+    }
+    /// Whether the bytes lie in one piece of device memory.
+    bool is_device(const void* address, std::size_t bytes) const {
+        return find(allocations_, address, bytes) != nullptr;
     }
     std::int64_t num_graphs() const { return static_cast<std::int64_t>(graphs_.size() + executables_.size()); }
     std::int64_t num_streams() const { return static_cast<std::int64_t>(streams_.size()); }
@@ -230,6 +242,7 @@ private:
         EXPECT_FALSE(is_any_stream([](const stream& s) { return s.is_capturing; }))
             << call << " while a stream is capturing";
     }
+
     void execute(const std::function<void()>& work) {
         unlock();
         work();
@@ -277,9 +290,6 @@ private:
         --after;
         return begin + bytes <= after->first + after->second.bytes ? &*after : nullptr;
     }
-    bool is_device(const void* address, std::size_t bytes) const {
-        return find(allocations_, address, bytes) != nullptr;
-    }
     bool is_of(int which, const void* address, std::size_t bytes) const {
         const auto* const found = find(allocations_, address, bytes);
         return found != nullptr && found->second.device == which;
@@ -321,8 +331,8 @@ private:
     template <class Real>
     static std::vector<const void*> addresses(const cubome::staged_arguments<Real>& a);
 
-    template <class Real>
-    void run(const launch_shape& shape, const cubome::staged_arguments<Real>& a);
+    template <class Arguments>
+    void run(const launch_shape& shape, const Arguments& a, const std::vector<const void*>& reached);
 
     std::map<const void*, known_kernel> kernels_;
     memories allocations_;
@@ -407,6 +417,7 @@ void device::run(const known_kernel& known, const launch_shape& shape, const cub
 
 template <class Real>
 std::vector<const void*> device::addresses(const cubome::staged_arguments<Real>& a) {
+    EXPECT_EQ(a.batch.cancel, nullptr) << "a host's address";
     std::vector<const void*> result{a.records, a.flags};
     for (const Real* x : {a.batch.outer,
                           a.batch.inner,
@@ -435,16 +446,15 @@ std::vector<const void*> device::addresses(const cubome::staged_arguments<Real>&
                           a.largest,
                           a.descent_largest,
                           a.promise})
-        if (x != nullptr) result.push_back(x);
+        result.push_back(x);
     return result;
 }
 
-template <class Real>
-void device::run(const launch_shape& shape, const cubome::staged_arguments<Real>& a) {
-    for (const void* x : addresses<Real>(a)) EXPECT_TRUE(is_pinned(x) || is_of(shape.device, x, 1));
-    EXPECT_EQ(a.batch.cancel, nullptr) << "a host's address";
+template <class Arguments>
+void device::run(const launch_shape& shape, const Arguments& a, const std::vector<const void*>& reached) {
+    for (const void* x : reached) EXPECT_TRUE(x == nullptr || is_pinned(x) || is_of(shape.device, x, 1));
     if (testing::Test::HasFailure()) return;
-    const auto kernel = reinterpret_cast<void (*)(const cubome::staged_arguments<Real>&)>(shape.kernel);
+    const auto kernel = reinterpret_cast<void (*)(const Arguments&)>(shape.kernel);
     threads(static_cast<cubome::index>(shape.threads_per_block)).launch(shape.num_blocks, shape.shared_bytes, [&] {
         kernel(a);
     });

@@ -8,6 +8,8 @@
 #include "cubome/settings.hpp"
 #include "cubome/staged.hpp"
 
+struct cublasContext;  // what cublasHandle_t points to
+
 /// The shipped oracle of the staged engine. Link cubome::staged.
 namespace cubome {
 
@@ -84,6 +86,13 @@ constexpr softmax_samples sparse_samples(const std::int64_t* row_starts, const s
     return result;
 }
 
+/// How CUDA multiplies matrices. Sums are floats in all of them.
+enum class product_precision : std::uint8_t {
+    fp32,    ///< floats
+    tf32,    ///< floats rounded to TF32, of 11 bits, on tensor cores
+    bf16x3,  ///< floats as sums of two bfloat16, of 16 bits together, in three products on tensor cores
+};
+
 struct softmax_options {
     std::int64_t num_classes = 2;
     sample_weights weights = sample_weights::none;
@@ -91,6 +100,15 @@ struct softmax_options {
     penalty regularizer = penalty::fixed;
     setting<float> fixed_rho = 0.0F;   ///< ρ ≥ 0 of penalty::fixed, for all features; not read otherwise
     bool is_penalty_averaged = false;  ///< the sum over θ² is divided by its num_classes · num_features terms
+
+    product_precision precision = product_precision::fp32;  ///< CUDA
+    /// CUDA: problems of one product, of which cuBLAS picks a kernel by its extents. 0 means all of the batch, or as
+    /// many as have 512 MiB of scores. With another number every product has this many, those that are missing being 0:
+    /// a problem's bits then do not depend on the size of its batch.
+    std::int64_t problems_per_product = 0;
+    /// CUDA: a handle that serves the oracle as if it were its own, of its device; each call sets its stream,
+    /// workspace, pointer mode and math mode. It must outlive the oracle. Null means one of its own.
+    cublasContext* blas = nullptr;
 };
 
 /// Softmax regression on data that all problems of a batch share, whose sample weights, penalties, or both are learnt
@@ -108,20 +126,29 @@ struct softmax_options {
 /// empty. θ is [num_classes, num_features + 1], row-major; the last column is b.
 ///
 /// What is measured against data is one product of matrices for all problems, each sample being read once per gradient
-/// (sparse ones twice). `gap_gradient` makes one product more, and no gradient: what inner_gradient found at θ_k is
-/// kept. A problem's bits are the same in every batch, at every position and on every number of threads; between
-/// instruction sets they differ.
+/// (sparse ones and CUDA's floats twice). `gap_gradient` makes one product more, and no gradient: what inner_gradient
+/// found at θ_k is kept.
+///
+/// On the CPU a problem's bits are the same in every batch, at every position and on every number of threads; between
+/// instruction sets they differ. On CUDA they are cuBLAS's, the same whenever the same batch is solved again on the
+/// same device; for those of other batches see problems_per_product.
 ///
 /// Memory, taken by `reserve`: num_problems · n floats, num_problems · num_features with penalties, and what some
 /// problems at a time work in. The views' memory must outlive the oracle and is read in each call; labels are copied,
 /// and of sparse samples there is a transposed copy.
+///
+/// On CUDA samples lie in host memory or in the device's, labels in host memory. Bytes in memory that the device can
+/// reach are read there in each call; all else is copied by the constructor. Products are cuBLAS's, on the stream of
+/// each call, in 32 MiB of workspace; bytes become floats some 5,000 samples at a time.
 class softmax_oracle : public oracle<float> {
 public:
     /// @param train, validation each as it likes in storage, with the same num_features
-    /// @param execution where, and with which instructions; how many threads, each call says
+    /// @param execution where: cuda, otherwise the CPU, whatever CUBOME_BACKEND says; the device, or the instructions.
+    ///                  How many threads, each call says
     /// @throws invalid_argument, which names what is wrong: sizes outside [1, 2³¹ − 1024] or that no memory can hold,
     ///         null pointers, labels outside [0, num_classes), entries of sparse samples out of place, a v without
-    ///         elements; not_compiled; backend_unavailable;
+    ///         elements; on CUDA sparse samples, memory of another device; not_compiled, also without cuBLAS;
+    ///         backend_unavailable; cuda_error, with the status of cuBLAS where it is a call of its that failed;
     ///         std::bad_alloc
     softmax_oracle(const softmax_samples& train, const softmax_samples& validation, const softmax_options& options,
                    const cubome::execution& execution = {});
@@ -137,8 +164,9 @@ public:
     backend where() const override;
     bool has_held_out() const override;
 
+    /// Waits, on CUDA, and makes cuBLAS load what the products take; no call may be at work.
     /// @throws invalid_argument where fixed_rho is given per problem, for another number of them; std::bad_alloc, and
-    ///         then what was reserved before still is
+    ///         then what was reserved before still is; cuda_error, and then nothing may be
     void reserve(std::int64_t num_problems) override;
     void prepare(const oracle_call& call, const float* outer) override;
     void inner_gradient(const oracle_call& call, const float* outer, const float* inner, float* gradient) override;

@@ -134,13 +134,16 @@ def stage_names():
 
 
 def readable_names(mangled):
-    """'quadratic float tile 8 full 16x16' or 'staged float block 128 update' for the kernel's symbol."""
-    stages = stage_names()
+    """'quadratic float tile 8 full 16x16', 'staged float block 128 update' … for the kernel's symbol."""
+    stages, passes = stage_names(), ("residuals", "losses", "gap")
     text = subprocess.run(["c++filt"], input="\n".join(mangled), check=True, text=True, capture_output=True).stdout
     names = {}
     for symbol, name in zip(mangled, text.splitlines()):
         if stage := re.search(r"stage_kernel<\(cubome::stage\)(\d+), (float|double), \(?(?:int\))?(\d+)>", name):
             names[symbol] = f"staged {stage[2]} block {stage[3]} {stages[int(stage[1])]}"
+            continue
+        if work := re.search(r"softmax_kernel<.*::(\w+)(?:<\([\w:]*pass_kind\)(\d)>)?, \(?(?:int\))?(\d+)>\(", name):
+            names[symbol] = f"softmax float block {work[3]} {work[1] if work[2] is None else passes[int(work[2])]}"
             continue
         mapping = re.search(r"(thread|tile|block)_mapping<(float|double), (\d+)", name)
         family = re.search(r"(\w+)_family, \(cubome::solve_text\)([012])", name)

@@ -132,16 +132,15 @@ class softmax_cpu final : public oracle<float> {
 public:
     softmax_cpu(const softmax_parts& parts, const softmax_kernels& kernels)
         : kernels_(kernels),
-          options_(parts.options),
+          parts_(parts),
           train_(parts.train, options_.num_classes),
           validation_(parts.validation, options_.num_classes),
           held_out_(parts.held_out, options_.num_classes),
           num_classes_(options_.num_classes),
-          num_features_(parts.train.num_features),
-          num_weights_(options_.weights == sample_weights::none ? 0 : parts.train.num_samples),
-          num_penalties_(options_.regularizer == penalty::per_feature ? num_features_ : 0),
-          is_penalised_(num_penalties_ > 0 || options_.fixed_rho.is_per_problem() || options_.fixed_rho.value() != 0),
-          penalty_scale_(options_.is_penalty_averaged ? 1 / static_cast<float>(num_classes_ * num_features_) : 1) {
+          num_features_(parts.num_features()),
+          num_weights_(parts.num_weights()),
+          num_penalties_(parts.num_penalties()),
+          is_penalised_(parts.is_penalised()) {
         for (const sample_set* set : {&train_, &validation_, &held_out_}) {
             most_slices_ = std::max(most_slices_, set->num_slices);
             most_samples_ = std::max(most_samples_, set->panel_samples);
@@ -155,27 +154,17 @@ public:
         num_lanes_ = std::min(most_slices_, std::max<std::int64_t>(least_lanes, std::thread::hardware_concurrency()));
     }
 
-    std::int64_t outer_dim() const override { return num_weights_ + num_penalties_; }
-    std::int64_t inner_dim() const override { return num_classes_ * (num_features_ + 1); }
+    std::int64_t outer_dim() const override { return parts_.outer_dim(); }
+    std::int64_t inner_dim() const override { return parts_.inner_dim(); }
     bool has_held_out() const override { return held_out_.of.num_samples > 0; }
 
     void reserve(std::int64_t num_problems) override {
-        const setting<float>& rho = options_.fixed_rho;
-        if (rho.is_per_problem() && num_penalties_ == 0) {
-            const auto& values = rho.values();
-            if (values.data == nullptr || values.rank != 0 || values.num_problems != num_problems)
-                throw invalid_argument(
-                    "softmax_oracle", "fixed_rho",
-                    values.data == nullptr ? "is null" : "has extents [" + std::to_string(values.num_problems) + "]",
-                    "[num_problems = " + std::to_string(num_problems) + "]");
-        }
+        given_ = parts_.given_penalties(num_problems);
         has_start_losses_ = false;
         if (num_problems <= reserved_) return;
         piece_cutter counter(nullptr);
         cut(counter, num_problems, nullptr);
-        if (counter.used() >= piece_cutter::too_much)
-            throw invalid_argument("softmax_oracle", "num_problems", "is " + std::to_string(num_problems),
-                                   "fewer: these need more memory than there can be");
+        expect_possible(num_problems, counter.used());
         auto memory = std::make_unique<aligned_memory>(counter.used());
         // The system gives pages when they are touched: here, and not in the calls. Rows that are there for whole
         // vectors alone are 0.
@@ -192,15 +181,15 @@ public:
         begin(call);
         has_start_losses_ = false;
         if (!is_penalised_) return;
-        const setting<float>& fixed = options_.fixed_rho;
+        const float scale = parts_.penalty_scale();
         team_->for_each(call.num_problems, 1, [&](std::int64_t first, std::int64_t last) {
             for (std::int64_t b = first; b < last; ++b) {
                 float* const rho = a_.rho + b * num_features_;
                 if (num_penalties_ > 0) {
-                    kernels_.penalties(outer + b * outer_dim() + num_weights_, num_features_, penalty_scale_, rho);
+                    kernels_.penalties(outer + b * outer_dim() + num_weights_, num_features_, scale, rho);
                 } else {
-                    const float value = fixed.is_per_problem() ? fixed.values().data[b] : fixed.value();
-                    std::fill_n(rho, num_features_, value * penalty_scale_);
+                    const float value = given_ != nullptr ? given_[b] : options_.fixed_rho.value();
+                    std::fill_n(rho, num_features_, value * scale);
                 }
             }
         });
@@ -323,9 +312,7 @@ private:
     }
 
     void begin(const oracle_call& call) {
-        if (call.num_problems > reserved_)
-            throw invalid_argument("softmax_oracle", "num_problems", "is " + std::to_string(call.num_problems),
-                                   "at most the " + std::to_string(reserved_) + " that were reserved");
+        expect_reserved(call.num_problems, reserved_);
         if (!team_ || team_threads_ != call.num_threads) {
             team_.emplace(std::max(1, call.num_threads));
             team_threads_ = call.num_threads;
@@ -527,11 +514,11 @@ private:
     }
 
     const softmax_kernels& kernels_;
-    softmax_options options_;
+    const softmax_parts parts_;
+    const softmax_options& options_ = parts_.options;
     sample_set train_, validation_, held_out_;
     std::int64_t num_classes_, num_features_, num_weights_, num_penalties_;
     bool is_penalised_;
-    float penalty_scale_;
     // The most of all sets:
     std::int64_t row_ = 0, most_slices_ = 1, most_samples_ = 0, sparse_samples_ = 0;
     std::int64_t panel_floats_ = 0;
@@ -542,6 +529,7 @@ private:
     std::vector<lane_memory> lanes_;
     arrays a_{};
     std::int64_t reserved_ = 0;
+    const float* given_ = nullptr;   ///< ρ of each problem
     bool has_start_losses_ = false;  ///< a_.start_loss is of the θ_k of the next gap_gradient
     std::optional<thread_team> team_;
     int team_threads_ = 0;

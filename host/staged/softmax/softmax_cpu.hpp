@@ -3,17 +3,11 @@
 
 #include <memory>
 
-#include "cubome/softmax_oracle.hpp"
+#include "host/staged/softmax/softmax_parts.hpp"
 
-/// The engines behind softmax_oracle.
 namespace cubome::detail {
 
-/// What a softmax_oracle is made of, checked.
-struct softmax_parts {
-    softmax_samples train, validation, held_out;
-    softmax_options options;
-};
-
+/// The engine behind softmax_oracle on the CPU.
 /// @throws std::bad_alloc
 std::unique_ptr<oracle<float>> make_softmax_cpu(const softmax_parts& parts, instruction_set instructions);
 

@@ -7,6 +7,8 @@
 #include "cubome/error.hpp"
 #include "host/execution.hpp"
 #include "host/staged/softmax/softmax_cpu.hpp"
+#include "host/staged/softmax/softmax_cuda.hpp"
+#include "host/workspace.hpp"
 
 namespace cubome {
 namespace {
@@ -84,6 +86,10 @@ detail::softmax_parts check(const softmax_samples& train, const softmax_samples&
     if (options.weights == sample_weights::none && options.regularizer == penalty::fixed)
         refuse("weights", "is none, with a fixed penalty",
                "sample weights or penalties that depend on v: there is nothing to learn");
+    if (options.precision > product_precision::bf16x3)
+        refuse("precision", "is " + std::to_string(static_cast<std::int64_t>(options.precision)),
+               "one of product_precision");
+    expect_in("problems_per_product", options.problems_per_product, 0, largest_dim / options.num_classes);
     check_samples("train", train, options);
     check_samples("validation", validation, options);
     if (held_out != nullptr) check_samples("held_out", *held_out, options);
@@ -102,15 +108,52 @@ detail::softmax_parts check(const softmax_samples& train, const softmax_samples&
     return {train, validation, held_out != nullptr ? *held_out : softmax_samples(), options};
 }
 
+/// Of the CPU, whatever the environment says, unless CUDA is asked for: as whoever uses an oracle.
 std::unique_ptr<oracle<float>> make_engine(const detail::softmax_parts& parts, const execution& e) {
     detail::check_execution(e);
-    if (detail::choose_backend(e.where) == backend::cuda)
-        throw not_compiled("softmax_oracle: this build has no backend 'cuda'");
-    return detail::make_softmax_cpu(
-        parts, detail::choose_instructions("softmax_oracle", e.instructions, &detail::is_softmax_compiled));
+    if (e.where != backend::cuda) {
+        if (parts.options.precision != product_precision::fp32)
+            refuse("precision", "is " + std::to_string(static_cast<std::int64_t>(parts.options.precision)),
+                   "product_precision::fp32, all there is on the CPU");
+        return detail::make_softmax_cpu(
+            parts, detail::choose_instructions("softmax_oracle", e.instructions, &detail::is_softmax_compiled));
+    }
+    const auto expect_dense = [](const char* name, const softmax_samples& s) {
+        if (s.kind == softmax_samples::storage::sparse) refuse(name, "is sparse", "dense samples, or bytes, on CUDA");
+    };
+    expect_dense("train", parts.train);
+    expect_dense("validation", parts.validation);
+    expect_dense("held_out", parts.held_out);
+    return detail::make_softmax_cuda(parts, detail::require_softmax_device(), e.device);
 }
 
 }  // namespace
+
+namespace detail {
+
+const float* softmax_parts::given_penalties(std::int64_t num_problems) const {
+    const setting<float>& rho = options.fixed_rho;
+    if (!rho.is_per_problem() || num_penalties() > 0) return nullptr;
+    const auto values = rho.values();
+    if (values.data == nullptr) refuse("fixed_rho", "is null", "[num_problems = " + std::to_string(num_problems) + "]");
+    if (values.rank != 0 || values.num_problems != num_problems)
+        refuse("fixed_rho", "has extents [" + std::to_string(values.num_problems) + "]",
+               "[num_problems = " + std::to_string(num_problems) + "]");
+    return values.data;
+}
+
+void expect_reserved(std::int64_t num_problems, std::int64_t reserved) {
+    if (num_problems > reserved)
+        refuse("num_problems", "is " + std::to_string(num_problems),
+               "at most the " + std::to_string(reserved) + " that were reserved");
+}
+
+void expect_possible(std::int64_t num_problems, std::size_t bytes) {
+    if (bytes >= piece_cutter::too_much)
+        refuse("num_problems", "is " + std::to_string(num_problems), "fewer: these need more memory than there can be");
+}
+
+}  // namespace detail
 
 softmax_oracle::softmax_oracle(const softmax_samples& train, const softmax_samples& validation,
                                const softmax_options& options, const cubome::execution& execution)
