@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // The staged engine against the fused one: the same problems, gradients by the same functions, and every output with
-// the same bits, as long as a vector is one chunk; stationarity is added up in another order.
+// the same bits, as long as a vector is one chunk; stationarity is added up in another order. Both against the naive
+// float64 solver.
 
 #include "cubome/staged.hpp"
 
@@ -348,6 +349,13 @@ cubome::linear_model_options weighted() {
     return options;
 }
 
+void expect_close(const std::vector<double>& a, const std::vector<double>& b, const char* name) {
+    ASSERT_EQ(a.size(), b.size());
+    double largest = 0;
+    for (const double x : b) largest = std::max(largest, std::abs(x));
+    for (std::size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(a[i] - b[i]), 1e-9 * largest) << name << i;
+}
+
 /// The sums of both engines differ in their order alone.
 template <class Family>
 void expect_twenty_iterations_to_agree(const random_problems::shape& shape, std::uint64_t seed) {
@@ -359,12 +367,6 @@ void expect_twenty_iterations_to_agree(const random_problems::shape& shape, std:
         source.settings.outer_steps = 20;
         both<double, Family> found(source, true);
         found.solve();
-        const auto expect_close = [](const std::vector<double>& a, const std::vector<double>& b, const char* name) {
-            ASSERT_EQ(a.size(), b.size());
-            double largest = 0;
-            for (const double x : b) largest = std::max(largest, std::abs(x));
-            for (std::size_t i = 0; i < a.size(); ++i) ASSERT_LE(std::abs(a[i] - b[i]), 1e-9 * largest) << name << i;
-        };
         expect_close(found.staged.outer, found.fused.outer, "outer");
         expect_close(found.staged.inner, found.fused.inner, "inner");
         expect_close(found.staged.outer_value, found.fused.outer_value, "outer_value");
@@ -383,6 +385,31 @@ TEST(StagedChunks, OfVAgreeWithTheFusedEngineAfterTwentyIterations) {
 }
 TEST(StagedChunks, OfThetaAgreeWithTheFusedEngineAfterTwentyIterations) {
     expect_twenty_iterations_to_agree<cubome::problems::coreset_family>(random_problems::coreset(3, 4500), 75);
+}
+
+TEST(StagedOracle, BothEnginesSolveLogisticProblemsAsTheNaiveSolverDoes) {
+    for (const variation kind : {variation::plain, variation::momentum, variation::persistent_momentum,
+                                 variation::free_set_box, variation::clip_box, variation::value_gap}) {
+        SCOPED_TRACE(static_cast<int>(kind));
+        generator random(90 + static_cast<std::uint64_t>(kind));
+        auto source = random_batch(random, random_problems::linear_model(30, 20, 7, weighted()), 12, kind, 0.5);
+        source.settings.outer_steps = 20;
+        both<double, cubome::problems::linear_model_family> found(source, false);
+        found.solve();
+        for (std::int64_t p = 0; p < source.num_problems; ++p) {
+            oracle::state state = source.oracle_start(p);
+            const oracle::report expected = oracle::solve(*source.oracle_problem(p), source.oracle_settings(p), state);
+            const auto at = static_cast<std::size_t>(p);
+            for (const auto* by : {&found.fused, &found.staged}) {
+                SCOPED_TRACE(testing::Message() << "problem " << p << (by == &found.staged ? ", staged" : ", fused"));
+                expect_close(by->outer_of(p), state.v, "v");
+                expect_close(by->inner_of(p), state.theta, "theta");
+                EXPECT_NEAR(by->outer_value[at], expected.f, 1e-9 * expected.f);
+                EXPECT_NEAR(by->refined_outer_value[at], expected.refined_f, 1e-9 * expected.refined_f);
+                EXPECT_EQ(by->outcome[at], expected.outcome);
+            }
+        }
+    }
 }
 
 TYPED_TEST(Staged, HasTheSameBitsHoweverThreadsShareProblemsAndChunks) {
