@@ -146,10 +146,11 @@ sanitize() {
 configure=(cmake -S "$root" -B "$build" -G "$generator" -DCMAKE_BUILD_TYPE=Release -DCUBOME_CUDA=ON
     "-DCMAKE_CUDA_ARCHITECTURES=$architecture-real" "-DCUBOME_CPU_ISAS=${CUBOME_CPU_ISAS:-baseline;avx2}"
     -DBUILD_TESTING=ON -DCUBOME_TESTS=ON -DCUBOME_BENCH=ON -DCUBOME_EXAMPLES=OFF -DCUBOME_COMMAND=OFF -DCUBOME_INSTALL=OFF)
-targets=(gpu_tests cubome_gpu_bench cubome_bandwidth_bench)
+targets=(gpu_tests cubome_gpu_bench cubome_bandwidth_bench cubome_staged_bench)
 # Few problems and few iterations, yet every mapping: instrumented, a kernel takes a hundred times as long.
 sanitized=(gpu_graph_test 'DeviceEnqueue.NeitherAllocatesNorWaits' gpu_groups_test 'DeviceGroups/0.*'
-    gpu_staged_test 'StagedOnDevice/0.HasTheBitsOfTheHostInLargeBatches')
+    gpu_staged_test 'StagedOnDevice/0.HasTheBitsOfTheHostInLargeBatches'
+    gpu_softmax_test 'SoftmaxOnDevice.AStagedSolveIsThatOfTheCpu')
 peers=(--batches "1,4096,65536" --seconds 0.3 --rounds 2)
 
 # What the kernels that were built can reach at most: counted where there is a disassembler, and an H100's code.
@@ -170,6 +171,7 @@ all_steps() {
         run benchmarks 170 "$build/bench/cubome_gpu_bench" --seconds=0.3 "--benchmark_out=$out/gpu_bench.json" \
             --benchmark_out_format=json || true
         run bandwidth 30 "$build/bench/cubome_bandwidth_bench" cuda 26 || true
+        run data 60 "$build/bench/cubome_staged_bench" cuda || true
         local tool i
         for tool in memcheck racecheck initcheck synccheck; do
             for ((i = 0; i < ${#sanitized[@]}; i += 2)); do
@@ -224,6 +226,8 @@ if ((is_dry)); then
     exit 0
 fi
 
+echo
+if [[ -s "$out/data.log" ]]; then cat "$out/data.log"; fi
 echo
 printf '%-40s %8s  %s\n' step seconds result
 for ((i = 0; i < ${#names[@]}; ++i)); do printf '%-40s %8s  %s\n' "${names[i]}" "${times[i]}" "${results[i]}"; done
