@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "common/arguments.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <exception>
 #include <system_error>
+#include <utility>
 
 namespace examples {
 namespace {
@@ -45,6 +47,18 @@ void arguments::positive(std::string_view name, float& into) {
                                        if (!read_number(value, number) || !std::isfinite(number) || number <= 0)
                                            refuse(name, "a number > 0", value);
                                        into = number;
+                                   }};
+}
+
+void arguments::one_of(std::string_view name, std::vector<std::string> words, std::string& into) {
+    options_[std::string(name)] = {true,
+                                   [name = std::string(name), words = std::move(words), &into](std::string_view value) {
+                                       if (std::find(words.begin(), words.end(), value) == words.end()) {
+                                           std::string expected = "one of";
+                                           for (const std::string& word : words) expected += " '" + word + "'";
+                                           refuse(name, expected, value);
+                                       }
+                                       into = value;
                                    }};
 }
 

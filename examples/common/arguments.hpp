@@ -32,6 +32,8 @@ public:
     void text(std::string_view name, std::string& into);
     void whole(std::string_view name, std::int64_t least, std::int64_t& into);
     void positive(std::string_view name, float& into);
+    /// @param words of which it is one
+    void one_of(std::string_view name, std::vector<std::string> words, std::string& into);
 
     /// @throws usage_error for an unknown option, a missing or a bad value
     void parse(int argc, const char* const* argv) const;

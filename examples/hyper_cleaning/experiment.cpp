@@ -30,7 +30,9 @@ struct task {
           length{o.training_steps, o.training_gradient_norm} {}
 
     /// g on training images with these labels, f on validation images.
-    cubome::softmax_oracle oracle_of(const std::vector<std::uint8_t>& labels) const {
+    cubome::softmax_oracle oracle_of(const std::vector<std::uint8_t>& labels,
+                                     cubome::backend where = cubome::backend::cpu,
+                                     cubome::product_precision precision = cubome::product_precision::fp32) const {
         const auto samples = [&](const examples::image_set& set, const std::vector<std::uint8_t>& classes) {
             return cubome::byte_samples(set.pixels.data(), classes.data(), set.size(), examples::num_pixels,
                                         images.mean, 1 / images.deviation);
@@ -39,7 +41,11 @@ struct task {
         options.num_classes = examples::num_classes;
         options.weights = cubome::sample_weights::clip;
         options.fixed_rho = 2 * l2_penalty;
-        return {samples(images.train, labels), samples(images.validation, images.validation.labels), options};
+        options.precision = precision;
+        cubome::execution execution;
+        execution.where = where;
+        return {samples(images.train, labels), samples(images.validation, images.validation.labels), options,
+                execution};
     }
 
     std::vector<float> trained(cubome::oracle<float>& oracle, std::vector<float> weights) const {
@@ -185,11 +191,12 @@ private:
 findings run(const options& o) {
     findings result;
     for (std::int64_t seed = 1; seed <= o.seeds; ++seed) {
-        std::fprintf(stderr, "\rseed %lld: ordinary training ", static_cast<long long>(seed));
         const task t(o, static_cast<std::uint64_t>(seed));
-        cubome::softmax_oracle oracle = t.oracle_of(t.noisy);
+        cubome::softmax_oracle oracle = t.oracle_of(t.noisy, o.where, o.precision);
+        std::fprintf(stderr, "\rseed %lld: ordinary training ", static_cast<long long>(seed));
+        cubome::softmax_oracle of_cpu = t.oracle_of(t.noisy);
         std::vector<float> start;
-        result.lines.push_back(train_lines(t, oracle, start));
+        result.lines.push_back(train_lines(t, of_cpu, start));
         for (const std::int64_t inner_steps : o.inner_steps)
             batch(t, o.configurations, start).solve(o, oracle, inner_steps, seed, result.records);
     }

@@ -22,6 +22,8 @@ const char* const usage =
     "  --output FILE         one row per measurement, CSV (default: hyper_cleaning.csv)\n"
     "  --picture FILE        accuracy and F1 over time, SVG (default: hyper_cleaning.svg)\n"
     "  --data DIR            the four IDX files of Fashion-MNIST (default: /usr/share/datasets/fashion-mnist)\n"
+    "  --backend B           cpu (default) or cuda: what solves; ordinary training is always the CPU's\n"
+    "  --precision P         of products on cuda: fp32 (default), tf32 or bf16x3\n"
     "  --threads N           CPU threads (default: all cores); changes no result\n"
     "  --quick               a tiny run, to see that everything works; its figures mean nothing\n"
     "  --help                this text\n";
@@ -30,6 +32,7 @@ options parse_options(int argc, const char* const* argv) {
     options o;
     std::int64_t inner_steps = 0;
     configuration one{100, 0.1f};
+    std::string backend = "cpu", precision = "fp32";
     bool is_grid = false, is_quick = false, is_long = false;
     examples::arguments line;
     line.whole("--steps", 1, o.steps);
@@ -43,10 +46,17 @@ options parse_options(int argc, const char* const* argv) {
     line.text("--output", o.output);
     line.text("--picture", o.picture);
     line.text("--data", o.data);
+    line.one_of("--backend", {"cpu", "cuda"}, backend);
+    line.one_of("--precision", {"fp32", "tf32", "bf16x3"}, precision);
     line.whole("--threads", 1, o.num_threads);
     line.flag("--quick", is_quick);
     line.flag("--help", o.wants_help);
     line.parse(argc, argv);
+
+    o.where = backend == "cuda" ? cubome::backend::cuda : cubome::backend::cpu;
+    if (precision != "fp32" && backend != "cuda") throw examples::usage_error("--precision: expected --backend cuda");
+    if (precision == "tf32") o.precision = cubome::product_precision::tf32;
+    if (precision == "bf16x3") o.precision = cubome::product_precision::bf16x3;
 
     if (is_grid) {
         for (const float step : {10.0f, 50.0f, 100.0f, 500.0f, 1000.0f})

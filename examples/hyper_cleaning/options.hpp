@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cubome/softmax_oracle.hpp>
 #include <string>
 #include <vector>
 
@@ -25,6 +26,8 @@ struct options {
     std::int64_t every = 10;  ///< iterations between measurements
     std::int64_t seeds = 3;
     std::int64_t num_threads = 0;  ///< 0 means all cores
+    cubome::backend where = cubome::backend::cpu;
+    cubome::product_precision precision = cubome::product_precision::fp32;
     examples::split_sizes sizes;
     std::int64_t training_steps = 400;
     double training_gradient_norm = 0;  ///< ordinary training ends below it
