@@ -37,6 +37,8 @@ DEGENERATE = "include/cubome/problems/degenerate.hpp"
 QUADRATIC = "include/cubome/problems/quadratic.hpp"
 STAGES = "include/cubome/core/stages.hpp"
 STAGED_CUDA = "host/staged/staged_cuda.cpp"
+SOFTMAX_CUDA = "host/staged/softmax/softmax_cuda.cpp"
+SOFTMAX_KERNELS = "kernels/softmax.cuh"
 
 # The smallest family shows what the solver's text does wrong as well as any, and compiles soonest.
 AGREES = "oracle_test/double.the_degenerate_lower_level_agrees"
@@ -57,6 +59,11 @@ def staged(name, old, new, tests):
 
 def staged_plan(name, old, new, tests):
     return Bug("staged", name, STAGED_CUDA, old, new, "cuda_staged_test", tests, "cubome_staged.dir/staged_cuda")
+
+
+def softmax(name, old, new, tests):
+    return Bug("softmax", name, SOFTMAX_CUDA, old, new, "cuda_softmax_test", tests,
+               "cubome_staged.dir/softmax/softmax_cuda")
 
 
 def text(kind, name, file, old, new, program, tests):
@@ -233,4 +240,27 @@ BUGS = [
     staged_plan("the first iteration is made twice", "    run.iterate(false);\n    kept_graph fixed",
                 "    run.iterate(false);\n    run.iterate(false);\n    kept_graph fixed",
                 "CudaStaged/1.LaunchesAGraphForAnIteration*"),
+
+    # --- softmax regression on a device: what is enqueued around the products, and its kernels ---
+    softmax("samples that arrive as bytes have no bias", "r.behind = 1;\n            r.to = a_.panel;",
+            "r.to = a_.panel;", "CudaSoftmax.ValuesAndGradients*"),
+    softmax("a product of the low parts is left out", "        enqueue(a.low, b.high);\n", "",
+            "CudaSoftmax.ValuesAndGradients*"),
+    softmax("the gradient of a panel replaces that of the last", "product_rows(block), first > 0);",
+            "product_rows(block), false);", "CudaSoftmax.AreTheSameHoweverTheyAreCut"),
+    softmax("products are enqueued on another stream", "place, stream);", "place, stream_.get());",
+            "CudaSoftmax.IsCapturedByACallerAndReplayed"),
+    softmax("the losses at the start are made again", "has_start_losses_ = has_start_losses_ || is_start;",
+            "has_start_losses_ = false;", "CudaSoftmax.KeepsTheLossesOfTheFirstGradient"),
+    softmax("a handle that is lent is destroyed", "{ handle_ = handle; }", "{ handle_ = handle, is_own_ = true; }",
+            "CudaSoftmax.WorksWithAHandleThatIsLent"),
+    softmax("what was enqueued is still at work after a failure",
+            "            runtime_.try_call(&cuda_calls::synchronize, stream_.get());\n", "", "CudaSoftmaxFaults.*"),
+    text("softmax", "the sums of a panel replace those of the first", SOFTMAX_KERNELS,
+         "(a.first_sample + first) / softmax_chunk", "first / softmax_chunk", "cuda_softmax_test",
+         "CudaSoftmax.AreTheSameHoweverTheyAreCut"),
+    text("softmax", "a clipped weight has a slope", SOFTMAX_KERNELS, "v >= 0 && v <= 1 ? 1.0F : 0.0F", "1.0F",
+         "cuda_softmax_test", "CudaSoftmax.ValuesAndGradients*"),
+    text("softmax", "a feature without penalty has a term", SOFTMAX_KERNELS, "            if (rho == 0) return acc;\n", "",
+         "cuda_softmax_test", "CudaSoftmax.AFeatureWithoutPenaltyMayBeAsLargeAsItLikes"),
 ]
