@@ -586,6 +586,15 @@ protected:
     std::vector<floats> expected;
 };
 
+TEST_F(CudaSoftmaxFaults, AreThrownWhenNothingIsAtWorkAnyMore) {
+    with_softmax with(limits);
+    // The last of several parts, when the copy of the first is on its way: the model sees what is freed under it.
+    with.model.inject = {3, 1, false, "cudaLaunchKernel"};
+    EXPECT_THROW(s.make(options, on_cuda(), in), cubome::cuda_error);
+    EXPECT_EQ(with.model.num_failed, 1);
+    EXPECT_FALSE(with.model.is_anything_pending());
+}
+
 TEST_F(CudaSoftmaxFaults, OfTheRuntimeAreReportedAndNothingIsLeftBehind) {
     for (const auto& [code, for_ever] : {std::pair(1, false), std::pair(2, true), std::pair(700, false)}) {
         std::int64_t k = 1;
