@@ -84,7 +84,8 @@ void measure(memory& place, std::int64_t num_problems, std::int64_t dim, bool ha
     cubome::staged_iteration<float> steps(dim, dim, settings, {}, place.execution());
 
     float *const v = place.take(size, 1), *const theta = place.take(size, 1), *const descent = place.take(size, 1),
-                 *const gradient = place.take(size, 0.5F), *const more = place.take(size, 0.25F);
+                 *const gradient = place.take(size, 0.5F), *const of_outer = place.take(size, 0.25F),
+                 *const of_inner = place.take(size, 0.25F), *const gap_of_outer = place.take(size, 0.25F);
     float* const numbers = place.take(static_cast<std::size_t>(num_problems), 1);
     cubome::state<float> state;
     state.outer = cubome::per_problem(v, num_problems, dim);
@@ -101,10 +102,12 @@ void measure(memory& place, std::int64_t num_problems, std::int64_t dim, bool ha
         }));
     };
     for (int round = 0; round < num_rounds; ++round) {
-        time(copies, [&] { place.copy(more, gradient, size); });
+        time(copies, [&] { place.copy(of_outer, gradient, size); });
         steps.descend(nullptr, 0, gradient, descent);
         time(descents, [&] { steps.descend(nullptr, 1, gradient, descent); });
-        time(balances, [&] { steps.balance(nullptr, {numbers, gradient, more, numbers, numbers, more, gradient}); });
+        time(balances, [&] {
+            steps.balance(nullptr, {numbers, of_outer, of_inner, numbers, numbers, gap_of_outer, gradient});
+        });
         time(updates, [&] { steps.update(nullptr); });
     }
 
