@@ -180,14 +180,14 @@ public:
 
     template <int K, class E, class F>
     CUBOME_INLINE sums<Pack, K> sum(E n, F&& f) const {
-        auto partial = sums<Pack, K>::zero();
+        auto partial = zero<K>();
         fold(n, f, partial);
         return tree(partial);
     }
 
     template <int K, class E, class F, class E2, class F2>
     CUBOME_INLINE sums<Pack, K> sum(E n, F&& f, E2 n2, F2&& f2) const {
-        auto partial = sums<Pack, K>::zero();
+        auto partial = zero<K>();
         fold(n, f, partial);
         fold(n2, f2, partial);
         return tree(partial);
@@ -246,6 +246,14 @@ private:
         return lane_numbers() < Pack(scalar(n - first));
     }
 
+    // Sums are named by constants wherever they are: one loop over them, and they would be in memory in all others.
+    template <int K>
+    static CUBOME_INLINE sums<Pack, K> zero() {
+        sums<Pack, K> result;
+        unroll<K>([&](index k) { result[k] = Pack(scalar(0)); });
+        return result;
+    }
+
     template <int K, class E, class F>
     static CUBOME_INLINE void fold(E n, F&& f, sums<Pack, K>& partial) {
         index i = 0;
@@ -253,22 +261,29 @@ private:
         if (i < n) {
             const auto inside = is_inside(i, n);
             const auto next = f(lane_block{i}, partial);
-            for (int k = 0; k < K; ++k) partial[k] = select(inside, next[k], partial[k]);
+            unroll<K>([&](index k) { partial[k] = select(inside, next[k], partial[k]); });
         }
+    }
+
+    /// The tree l ⊕ 1, ⊕ 2, ⊕ 4 … over Count lanes, in registers.
+    template <index Count, class Combine>
+    static CUBOME_INLINE scalar tree_of(const scalar* lanes, Combine combine) {
+        if constexpr (Count == 1)
+            return lanes[0];
+        else
+            return combine(tree_of<Count / 2>(lanes, combine), tree_of<Count / 2>(lanes + Count / 2, combine));
     }
 
     template <class Combine>
     static CUBOME_INLINE Pack across(Pack partial, Combine combine) {
         alignas(64) scalar lanes[width];
         partial.store(lanes);
-        for (index offset = 1; offset < width; offset *= 2)
-            for (index l = 0; l < width; l += 2 * offset) lanes[l] = combine(lanes[l], lanes[l + offset]);
-        return Pack(lanes[0]);
+        return Pack(tree_of<width>(lanes, combine));
     }
 
     template <int K>
     static CUBOME_INLINE sums<Pack, K> tree(sums<Pack, K> partial) {
-        for (int k = 0; k < K; ++k) partial[k] = across(partial[k], [](scalar a, scalar b) { return a + b; });
+        unroll<K>([&](index k) { partial[k] = across(partial[k], [](scalar a, scalar b) { return a + b; }); });
         return partial;
     }
 
