@@ -184,9 +184,8 @@ BUGS = [
 
     # --- tree order ---
     text("tree_order", "lanes are added one after another", VECTOR,
-         "for (index offset = 1; offset < width; offset *= 2)\n"
-         "            for (index l = 0; l < width; l += 2 * offset) lanes[l] = combine(lanes[l], lanes[l + offset]);",
-         "for (index l = 1; l < width; ++l) lanes[0] = combine(lanes[0], lanes[l]);",
+         "combine(tree_of<Count / 2>(lanes, combine), tree_of<Count / 2>(lanes + Count / 2, combine))",
+         "combine(tree_of<Count - 1>(lanes, combine), lanes[Count - 1])",
          "group_laws_test", "GroupLaws/*Vector*.ASumHasTheBitsOfTheWrittenOrderInEveryLane"),
     text("tree_order", "chains are joined crosswise", GROUP,
          "return (chains[0] + chains[1]) + (chains[2] + chains[3]);",
