@@ -488,6 +488,7 @@ TEST(CudaSoftmax, RefusesByName) {
 
     softmax_oracle subject(dense, dense, options, on_cuda());
     subject.reserve(2);
+    subject.reserve(0);
     oracle_call call;
     call.num_problems = 3;
     EXPECT_EQ(message_of([&] { subject.prepare(call, nullptr); }),
@@ -572,6 +573,7 @@ protected:
         } else {
             EXPECT_EQ(solve(), expected) << "after the failure";
             oracle.reset();
+            EXPECT_EQ(with.blas.num_alive(), with.blas.num_failed_releases);
             EXPECT_EQ(with.model.num_allocations() + with.model.num_streams() + with.model.num_graphs(),
                       alive + num_unreleased)
                 << "leaked";

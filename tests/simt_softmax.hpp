@@ -34,6 +34,7 @@ public:
     std::int64_t failing_call = 0;                  ///< from 1, of those that can fail; 0: none
     int status = 0;                                 ///< that it returns
     std::int64_t num_counted = 0, num_failed = 0;
+    std::int64_t num_failed_releases = 0;  ///< of handles, which stay alive
     std::vector<matrix_product> products;  ///< as they were asked for
 
     /// A handle of the user's own, which is set to what does not suit the library.
@@ -153,6 +154,7 @@ inline blas_calls blas_model::calls() {
             ++num_calls[name];
             if (failing_call == 0 || ++num_counted != failing_call) return inner(arguments...);
             ++num_failed;
+            num_failed_releases += name == "cublasDestroy";
             return status;
         };
     });

@@ -29,11 +29,18 @@ softmax_factor operator+(softmax_factor of, std::int64_t offset) {
 /// A handle of one's own, or the caller's.
 class kept_handle {
 public:
-    kept_handle(cuda_runtime& runtime, const blas_library& blas) : runtime_(runtime), blas_(blas) {}
+    kept_handle(cuda_runtime& runtime, const blas_library& blas, int device)
+        : runtime_(runtime), blas_(blas), device_(device) {}
     kept_handle(const kept_handle&) = delete;
     kept_handle& operator=(const kept_handle&) = delete;
     ~kept_handle() {
-        if (is_own_) blas_.try_destroy(runtime_, handle_);
+        if (!is_own_) return;
+        try {
+            const device_scope scope(runtime_, device_);
+            blas_.try_destroy(runtime_, handle_);
+        } catch (const error&) {
+            blas_.try_destroy(runtime_, handle_);
+        }
     }
 
     void create() {
@@ -50,6 +57,7 @@ public:
 private:
     cuda_runtime& runtime_;
     const blas_library& blas_;
+    int device_;
     cublasContext* handle_ = nullptr;
     bool is_own_ = false;
 };
@@ -94,7 +102,7 @@ public:
           blas_workspace_(on.runtime, kept_memory::where::device),
           work_(on.runtime, kept_memory::where::device),
           stream_(on.runtime),
-          blas_(on.runtime, on.blas),
+          blas_(on.runtime, on.blas, device_),
           num_classes_(options_.num_classes),
           num_features_(parts.num_features()),
           row_(round_up(num_features_ + 1, elements_of_row)),
@@ -152,7 +160,8 @@ public:
             a_ = cut(pieces, num_problems);
         }
         given_ = given;
-        const bool is_copied = given != nullptr && num_problems > 0 && !is_reached("fixed_rho", given);
+        if (num_problems == 0) return;
+        const bool is_copied = given != nullptr && !is_reached("fixed_rho", given);
         if (is_copied) given_ = a_.given;
         if (!is_more && !is_copied && num_problems == last_reserved_) return;
         last_reserved_ = 0;
