@@ -253,6 +253,7 @@ TEST(CudaSoftmax, AFeatureWithoutPenaltyMayBeAsLargeAsItLikes) {
     ask_there(with.model, subject, b);
     EXPECT_EQ(b.gap_gradient[3], 0);
     EXPECT_TRUE(std::isfinite(b.gap[0]));
+    EXPECT_TRUE(std::isfinite(b.magnitude[0]));
 }
 
 TEST(CudaSoftmax, KeepsTheLossesOfTheFirstGradient) {

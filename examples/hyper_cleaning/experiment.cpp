@@ -27,7 +27,7 @@ struct task {
           noisy(examples::with_noise(images.train.labels, seed)),
           num_threads(o.num_threads > 0 ? static_cast<int>(o.num_threads)
                                         : std::max(1, static_cast<int>(std::thread::hardware_concurrency()))),
-          length{o.training_steps, o.training_gradient_norm} {}
+          training_steps(o.training_steps) {}
 
     /// g on training images with these labels, f on validation images.
     cubome::softmax_oracle oracle_of(const std::vector<std::uint8_t>& labels,
@@ -49,7 +49,7 @@ struct task {
     }
 
     std::vector<float> trained(cubome::oracle<float>& oracle, std::vector<float> weights) const {
-        return train(oracle, std::move(weights), images.validation.size(), length, num_threads);
+        return train(oracle, std::move(weights), images.validation.size(), training_steps, num_threads);
     }
 
     /// @param weights of the training images; null where no image is called clean
@@ -64,7 +64,7 @@ struct task {
     examples::image_split images;
     std::vector<std::uint8_t> noisy;
     int num_threads;
-    training_length length;
+    std::int64_t training_steps;
 };
 
 /// @param start receives the model of noisy labels

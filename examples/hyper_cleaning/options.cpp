@@ -18,7 +18,7 @@ const char* const usage =
     "                        with --inner-steps for that T alone\n"
     "  --seeds N             draws of images and of wrong labels (default: 3)\n"
     "  --every N             iterations from one measurement to the next (default: 10)\n"
-    "  --long-pretraining    ordinary training until it has converged, instead of 400 steps\n"
+    "  --pretraining N       steps of ordinary training, for the start and the lines (default: 400)\n"
     "  --output FILE         one row per measurement, CSV (default: hyper_cleaning.csv)\n"
     "  --picture FILE        accuracy and F1 over time, SVG (default: hyper_cleaning.svg)\n"
     "  --data DIR            the four IDX files of Fashion-MNIST (default: /usr/share/datasets/fashion-mnist)\n"
@@ -33,7 +33,7 @@ options parse_options(int argc, const char* const* argv) {
     std::int64_t inner_steps = 0;
     configuration one{100, 0.1f};
     std::string backend = "cpu", precision = "fp32";
-    bool is_grid = false, is_quick = false, is_long = false;
+    bool is_grid = false, is_quick = false;
     examples::arguments line;
     line.whole("--steps", 1, o.steps);
     line.whole("--inner-steps", 1, inner_steps);
@@ -42,7 +42,7 @@ options parse_options(int argc, const char* const* argv) {
     line.flag("--grid", is_grid);
     line.whole("--seeds", 1, o.seeds);
     line.whole("--every", 1, o.every);
-    line.flag("--long-pretraining", is_long);
+    line.whole("--pretraining", 1, o.training_steps);
     line.text("--output", o.output);
     line.text("--picture", o.picture);
     line.text("--data", o.data);
@@ -67,7 +67,6 @@ options parse_options(int argc, const char* const* argv) {
         o.inner_steps = {10};
     }
     if (inner_steps > 0) o.inner_steps = {inner_steps};
-    if (is_long) o.training_steps = 20000, o.training_gradient_norm = 1e-3;
     if (is_quick) {
         o.sizes = {500, 100, 100, 200};
         o.training_steps = 20;

@@ -30,7 +30,6 @@ struct options {
     cubome::product_precision precision = cubome::product_precision::fp32;
     examples::split_sizes sizes;
     std::int64_t training_steps = 400;
-    double training_gradient_norm = 0;  ///< ordinary training ends below it
     bool wants_help = false;
 };
 

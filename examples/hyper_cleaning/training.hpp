@@ -9,13 +9,6 @@ namespace hyper_cleaning {
 
 constexpr float l2_penalty = 0.001f;  ///< ρ of g = … + ρ ‖θ‖²
 
-/// When ordinary training ends.
-struct training_length {
-    std::int64_t steps = 400;  ///< at most
-    /// Ends sooner where, of every model, the gradient of what is minimised became shorter than this: 0 means not.
-    double gradient_norm = 0;
-};
-
 /// Trains models from θ = 0, all at once, by steps of 0.01 with momentum 0.9 on all images:
 ///
 ///     (Σ_i w_i CE_i + Σ_j CE_j) / (Σ_i w_i + m) + ρ ‖θ‖²        i: training images, j: the m of validation
@@ -25,6 +18,6 @@ struct training_length {
 /// @param weights [num_models, n], in [0, 1]; a model whose weights are all 0 is trained on validation alone
 /// @return θ [num_models, num_theta]
 std::vector<float> train(cubome::oracle<float>& oracle, std::vector<float> weights, std::int64_t num_validation,
-                         const training_length& length, int num_threads);
+                         std::int64_t steps, int num_threads);
 
 }  // namespace hyper_cleaning
