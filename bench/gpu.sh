@@ -171,7 +171,7 @@ all_steps() {
         run benchmarks 170 "$build/bench/cubome_gpu_bench" --seconds=0.3 "--benchmark_out=$out/gpu_bench.json" \
             --benchmark_out_format=json || true
         run bandwidth 30 "$build/bench/cubome_bandwidth_bench" cuda 26 || true
-        run data 60 "$build/bench/cubome_staged_bench" cuda || true
+        run data 120 "$build/bench/cubome_staged_bench" cuda || true
         local tool i
         for tool in memcheck racecheck initcheck synccheck; do
             for ((i = 0; i < ${#sanitized[@]}; i += 2)); do

@@ -72,7 +72,7 @@ struct workload {
     bool is_bytes;
     cubome::product_precision precision;
     std::int64_t num_problems;
-    /// Iterations that are timed; on a device those that are timed more than so many less.
+    /// Iterations that are timed; on a device, as the difference from a solve of fewer.
     std::int64_t outer_steps, fewer_steps;
     double limit;  ///< configuration-iterations/s of an H100 at most
     // Of one iteration of all of them, a round each: on the clock, and of all threads' time together.

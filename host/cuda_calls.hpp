@@ -121,6 +121,14 @@ public:
         if (const device_lost* lost = lost_) throw device_lost(*lost);
     }
 
+    /// Where another library has failed: whether the runtime knows of an error that was fatal. Others that are pending
+    /// may be the caller's own.
+    /// @throws device_lost
+    void refuse_if_losing(const char* place) {
+        const auto& peek = calls_.pending_error;
+        if (const int code = peek.function(); classify(code) == cuda_failure::device_lost) fail(code, peek.name, place);
+    }
+
     void begin_range(const char* name) { calls_.begin_range(name); }
     void end_range() { calls_.end_range(); }
 

@@ -159,7 +159,7 @@ struct collect {
 // Penalties
 // ---------------------------------------------------------------------------------------------------------------------
 
-/// f(j, problem, its first feature) for each j of a chunk's features
+/// Tells the problem and the first feature of a chunk of features, and how many there are in it.
 CUBOME_INLINE extent<dynamic> chunk_of_features(std::int64_t num_features, std::int64_t item, std::int64_t& problem,
                                                 std::int64_t& first) {
     const std::int64_t chunks = softmax_chunks(num_features);
@@ -204,7 +204,7 @@ struct penalty_gap {
             }
             const float rho = a.rho[problem * a.num_features + first + j], term = 0.5F * rho * growth;
             if (a.of_outer != nullptr)
-                a.of_outer[problem * a.outer_dim + a.first + first + j] = growth == 0 ? 0.0F : term;
+                a.of_outer[problem * a.outer_dim + a.first + first + j] = growth == 0 || rho == 0 ? 0.0F : term;
             // A feature without penalty has no term: 0 times an overflowing square would be NaN.
             if (rho == 0) return acc;
             acc[0] = acc[0] + term;

@@ -188,6 +188,63 @@ TEST(CudaSoftmax, ReadsDataWhereTheyLie) {
     }
 }
 
+TEST(CudaSoftmax, WaitsForDataThatAreStillOnTheirWay) {
+    const subjects s(31);
+    with_softmax with;
+    const softmax_options options = options_of(kinds[1], 4);
+    for (const storage in : {storage::dense, storage::bytes}) {
+        // Written on the legacy default stream, which the library's own does not wait for.
+        const auto arriving = [&](const data_set& data) {
+            softmax_samples result = data.in(in);
+            const auto send = [&](auto& array) {
+                using value = std::remove_const_t<std::remove_pointer_t<std::remove_reference_t<decltype(array)>>>;
+                value* const there = with.model.allocate<value>(size(data.n * data.d));
+                with.model.enqueue(nullptr,
+                                   [from = array, there, &data] { std::copy_n(from, data.n * data.d, there); });
+                array = there;
+            };
+            in == storage::dense ? send(result.values) : send(result.pixels);
+            return result;
+        };
+        softmax_oracle there(arriving(s.train), arriving(s.validation), s.held_out.in(in), options, on_cuda());
+        softmax_oracle here = s.make(options, on_cuda(), in);
+        batch expected(here, 1);
+        expected.draw(*std::make_unique<std::mt19937>(32));
+        batch found = part(here, expected, 0, 1);
+        ask_there(with.model, here, expected);
+        ask_there(with.model, there, found);
+        EXPECT_EQ(different(found, 0, expected, 0, 1), "");
+    }
+}
+
+TEST(CudaSoftmax, BytesHaveTheBitsOfTheFloatsThatTheyStandFor) {
+    const subjects s(33);
+    constexpr float shift = 33.25F, scale = 1.0F / 79;
+    const auto floats_of = [&](const data_set& data) {
+        floats result;
+        for (const std::uint8_t pixel : data.pixels) result.push_back((static_cast<float>(pixel) - shift) * scale);
+        return result;
+    };
+    const floats train = floats_of(s.train), validation = floats_of(s.validation);
+    const std::vector<std::uint8_t> labels(s.train.labels.begin(), s.train.labels.end());
+    with_softmax with;
+    const softmax_options options = options_of(kinds[1], 4);
+    softmax_oracle dense(
+        cubome::dense_samples(train.data(), s.train.labels.data(), s.train.n, s.train.d),
+        cubome::dense_samples(validation.data(), s.validation.labels.data(), s.validation.n, s.train.d), options,
+        on_cuda());
+    softmax_oracle bytes(cubome::byte_samples(s.train.pixels.data(), labels.data(), s.train.n, s.train.d, shift, scale),
+                         cubome::byte_samples(s.validation.pixels.data(), s.validation.labels.data(), s.validation.n,
+                                              s.train.d, shift, scale),
+                         options, on_cuda());
+    batch expected(dense, 2);
+    expected.draw(*std::make_unique<std::mt19937>(34));
+    batch found = part(dense, expected, 0, 2);
+    ask_there(with.model, dense, expected);
+    ask_there(with.model, bytes, found);
+    EXPECT_EQ(different(found, 0, expected, 0, 2), "");
+}
+
 TEST(CudaSoftmax, AProblemHasItsBitsInEveryBatchOfProductsOfOneWidth) {
     const subjects s(7);
     std::mt19937 random(8);
@@ -249,9 +306,14 @@ TEST(CudaSoftmax, AFeatureWithoutPenaltyMayBeAsLargeAsItLikes) {
     batch b(subject, 1);
     b.draw(*std::make_unique<std::mt19937>(12));
     b.v[3] = -std::numeric_limits<float>::infinity();
-    for (std::int64_t c = 0; c < 4; ++c) b.theta[size(c * 14 + 3)] = b.descent[size(c * 14 + 3)] = 3e37F;
+    b.v[5] = -std::numeric_limits<float>::infinity();
+    for (std::int64_t c = 0; c < 4; ++c) {
+        b.theta[size(c * 14 + 3)] = b.descent[size(c * 14 + 3)] = 3e37F;  // stands still
+        b.theta[size(c * 14 + 5)] = 3e37F;                                // and one that does not
+    }
     ask_there(with.model, subject, b);
     EXPECT_EQ(b.gap_gradient[3], 0);
+    EXPECT_EQ(b.gap_gradient[5], 0);
     EXPECT_TRUE(std::isfinite(b.gap[0]));
     EXPECT_TRUE(std::isfinite(b.magnitude[0]));
 }
@@ -429,6 +491,7 @@ TEST(CudaSoftmax, WorksWithAHandleThatIsLent) {
         ask_there(with.model, lent, found);
     }
     EXPECT_EQ(different(found, 0, expected, 0, 2), "");
+    EXPECT_TRUE(with.blas.is_left_alone(options.blas));
     EXPECT_EQ(with.blas.num_calls["cublasCreate"], 0);
     EXPECT_EQ(with.blas.num_calls["cublasDestroy"], 0);
     EXPECT_EQ(with.blas.num_alive(), 2);
@@ -484,8 +547,12 @@ TEST(CudaSoftmax, RefusesByName) {
     EXPECT_EQ(with.model.current(), 0);
     solved_batch b(elsewhere, 24);
     cubome::staged_solver<float> solver(elsewhere, solved_batch::settings(2));
-    EXPECT_EQ(message_of([&] { solver.solve(b.state(), {}); }),
+    cubome::report<float> report = b.report();
+    report.held_out = {};
+    EXPECT_EQ(message_of([&] { solver.solve(b.state(), report); }),
               "softmax_oracle: 'execution.device' is 1, expected that of the solver, 0");
+    EXPECT_EQ(b.v, b.start.v);
+    EXPECT_EQ(b.f, floats(3));
 
     softmax_oracle subject(dense, dense, options, on_cuda());
     subject.reserve(2);
@@ -495,7 +562,14 @@ TEST(CudaSoftmax, RefusesByName) {
     EXPECT_EQ(message_of([&] { subject.prepare(call, nullptr); }),
               "softmax_oracle: 'num_problems' is 3, expected at most the 2 that were reserved");
     EXPECT_THROW(subject.reserve(std::int64_t{1} << 60), cubome::invalid_argument);
+    EXPECT_EQ(message_of([&] { subject.reserve(-1); }), "softmax_oracle: 'num_problems' is -1, expected 0 or more");
+    call.num_problems = -1;
+    EXPECT_EQ(message_of([&] { subject.prepare(call, nullptr); }),
+              "softmax_oracle: 'num_problems' is -1, expected 0 or more");
     call.num_problems = 2;
+    float nothing = 0;
+    EXPECT_EQ(message_of([&] { subject.inner_gradient(call, nullptr, &nothing, &nothing); }),
+              "softmax_oracle: 'outer' is null, expected an array");
     EXPECT_NO_THROW(subject.prepare(call, nullptr));
     with.model.catch_up();
 }
@@ -568,7 +642,7 @@ protected:
         const std::int64_t num_unreleased = with.model.num_failed_releases;
         inject(with, false);
         with.model.catch_up();
-        EXPECT_TRUE(is_reported || !has_failed || num_unreleased > 0 || with.blas.num_failed > 0);
+        EXPECT_TRUE(is_reported || !has_failed || num_unreleased > 0 || with.blas.num_failed_releases > 0);
         if (is_reported && is_fatal) {
             EXPECT_THROW(solve(), cubome::device_lost);
         } else {
@@ -629,6 +703,22 @@ TEST_F(CudaSoftmaxFaults, OfCublasAreReportedAndNothingIsLeftBehind) {
         EXPECT_GT(k, 20);
         if (HasFailure()) return;
     }
+}
+
+TEST_F(CudaSoftmaxFaults, OfCublasAreNotTakenForWhatTheCallerLeftPending) {
+    with_softmax with;
+    softmax_oracle oracle = s.make(options, on_cuda(), in);
+    with.blas.failing_call = 1;
+    with.blas.status = 13;
+    with.model.pending_error = 1;
+    try {
+        oracle.reserve(3);
+        FAIL() << "not reported";
+    } catch (const cubome::cuda_error& e) {
+        EXPECT_EQ(e.code(), 13);
+        EXPECT_EQ(e.call(), "cublasSetStream");
+    }
+    EXPECT_EQ(with.model.pending_error, 1);
 }
 
 TEST_F(CudaSoftmaxFaults, OfCublasAreTheRuntimesWhereItKnowsMore) {

@@ -42,6 +42,8 @@ public:
         handles_.push_back({});
         return as_handle(handles_.back());
     }
+    /// Whether nothing of the library's is left in a handle.
+    bool is_left_alone(cublasContext* of) { return find(of).stream == nullptr && find(of).workspace == nullptr; }
     std::int64_t num_alive() const {
         std::int64_t result = 0;
         for (const handle& h : handles_) result += h.is_alive;
@@ -124,8 +126,11 @@ inline blas_calls blas_model::calls() {
         return 0;
     };
     c.set_stream.function = [this](cublasContext* h, CUstream_st* stream) {
-        find(h).stream = stream;
-        find(h).workspace = nullptr;
+        handle& of = find(h);
+        of.stream = stream;
+        of.workspace = nullptr;
+        // So that whoever sets the one says the others, too.
+        of.has_pointer_mode = of.has_math_mode = false;
         return 0;
     };
     c.set_workspace.function = [this](cublasContext* h, void* memory, std::size_t bytes) {

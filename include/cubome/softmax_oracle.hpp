@@ -89,7 +89,7 @@ constexpr softmax_samples sparse_samples(const std::int64_t* row_starts, const s
 /// How CUDA multiplies matrices. Sums are floats in all of them.
 enum class product_precision : std::uint8_t {
     fp32,    ///< floats
-    tf32,    ///< floats rounded to TF32, of 11 bits, on tensor cores
+    tf32,    ///< floats cut to TF32, of 11 bits, on tensor cores
     bf16x3,  ///< floats as sums of two bfloat16, of 16 bits together, in three products on tensor cores
 };
 
@@ -103,11 +103,12 @@ struct softmax_options {
 
     product_precision precision = product_precision::fp32;  ///< CUDA
     /// CUDA: problems of one product, of which cuBLAS picks a kernel by its extents. 0 means all of the batch, or as
-    /// many as have 512 MiB of scores. With another number every product has this many, those that are missing being 0:
-    /// a problem's bits then do not depend on the size of its batch.
+    /// many as have 512 MiB of scores (1 GiB with bf16x3). With another number every product has this many, those that
+    /// are missing being 0: the same kernel then, whatever the size of the batch.
     std::int64_t problems_per_product = 0;
-    /// CUDA: a handle that serves the oracle as if it were its own, of its device; each call sets its stream,
-    /// workspace, pointer mode and math mode. It must outlive the oracle. Null means one of its own.
+    /// CUDA: a handle that serves the oracle as if it were its own, of its device. Each call sets its stream,
+    /// workspace, pointer mode and math mode, which stay so; when the oracle goes, it is left with the legacy default
+    /// stream and a workspace of cuBLAS's. It must outlive the oracle. Null means one of its own.
     cublasContext* blas = nullptr;
 };
 
@@ -134,12 +135,15 @@ struct softmax_options {
 /// same device; for those of other batches see problems_per_product.
 ///
 /// Memory, taken by `reserve`: num_problems · n floats, num_problems · num_features with penalties, and what some
-/// problems at a time work in. The views' memory must outlive the oracle and is read in each call; labels are copied,
-/// and of sparse samples there is a transposed copy.
+/// problems at a time work in. Labels are copied, and of sparse samples there is a transposed copy; on the CPU the
+/// views' memory is read in each call, and must outlive the oracle. A fixed_rho of each problem is read by `reserve`.
 ///
-/// On CUDA samples lie in host memory or in the device's, labels in host memory. Bytes in memory that the device can
-/// reach are read there in each call; all else is copied by the constructor. Products are cuBLAS's, on the stream of
-/// each call, in 32 MiB of workspace; bytes become floats some 5,000 samples at a time.
+/// On CUDA samples lie in host memory or in the device's, labels in host memory. Bytes in device memory, and a
+/// fixed_rho there, are read in each call; all else is copied, samples by the constructor. What was enqueued for them
+/// on other streams than the legacy default one must be done. Products are cuBLAS's, on the stream of each call, in 32
+/// MiB of workspace; bytes become floats a panel of some 16 MiB at a time. What the calls work in is the oracle's: one
+/// solve at a time may be at work with it, and graphs that have captured one need it as it was, without more being
+/// reserved.
 class softmax_oracle : public oracle<float> {
 public:
     /// @param train, validation each as it likes in storage, with the same num_features
@@ -164,7 +168,8 @@ public:
     backend where() const override;
     bool has_held_out() const override;
 
-    /// Waits, on CUDA, and makes cuBLAS load what the products take; no call may be at work.
+    /// Waits, on CUDA, and makes cuBLAS load what the products take; no call may be at work, and the oracle's device is
+    /// the current one, as in every call.
     /// @throws invalid_argument where fixed_rho is given per problem, for another number of them; std::bad_alloc, and
     ///         then what was reserved before still is; cuda_error, and then nothing may be
     void reserve(std::int64_t num_problems) override;

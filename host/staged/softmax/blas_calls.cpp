@@ -19,13 +19,8 @@ cuda_failure classify_blas(int status) noexcept {
     }
 }
 
-void blas_library::try_destroy(const cuda_runtime& runtime, cublasContext* handle) const noexcept {
-    if (!runtime.is_lost()) calls_.destroy.function(handle);
-}
-
 void blas_library::fail(cuda_runtime& runtime, int status, const char* call, const char* place) const {
-    // Where a launch failed the runtime knows why.
-    runtime.call(&cuda_calls::pending_error, place);
+    runtime.refuse_if_losing(place);
     const cuda_error error(status, calls_.status_name(status), call, place, classify_blas(status));
     if (error.failure() == cuda_failure::unavailable) throw backend_unavailable(error.what());
     throw error;

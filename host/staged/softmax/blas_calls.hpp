@@ -69,8 +69,11 @@ public:
         if (const int status = made.function(arguments...)) fail(runtime, status, made.name, place);
     }
 
-    /// In destructors.
-    void try_destroy(const cuda_runtime& runtime, cublasContext* handle) const noexcept;
+    /// Makes a call whose failure changes nothing: in destructors. No call after a fatal one.
+    template <class... P, class... A>
+    void try_call(const cuda_runtime& runtime, cuda_call<P...> blas_calls::*which, A... arguments) const noexcept {
+        if (!runtime.is_lost()) (calls_.*which).function(arguments...);
+    }
 
 private:
     [[noreturn]] void fail(cuda_runtime& runtime, int status, const char* call, const char* place) const;

@@ -441,7 +441,7 @@ CUBOME_FLATTEN inline void penalty_gap(softmax_penalty& p) {
         const auto is_free = rho == zero;
         sum = select(is_free, sum, sum + term);
         magnitude = select(is_free, magnitude, fma(half * rho, squares, magnitude));
-        if (p.of_v != nullptr) store_some(select(growth == zero, zero, term), p.of_v + j, rest);
+        if (p.of_v != nullptr) store_some(select((growth == zero) | is_free, zero, term), p.of_v + j, rest);
     }
     p.sums[0] = total(sum);
     p.sums[1] = total(magnitude);

@@ -35,9 +35,6 @@ const softmax_kernels* kernels_for(instruction_set which) {
     }
 }
 
-constexpr std::int64_t round_up(std::int64_t x, std::int64_t to) {
-    return (x + to - 1) / to * to;
-}
 constexpr std::int64_t num_chunks(std::int64_t x, std::int64_t of) {
     return (x + of - 1) / of;
 }
@@ -116,11 +113,6 @@ private:
     }
 };
 
-/// Some problems that are multiplied at once.
-struct problem_block {
-    std::int64_t first, num;
-};
-
 /// What one lane of threads works in.
 struct lane_memory {
     float* panel;     ///< samples as floats
@@ -159,6 +151,7 @@ public:
     bool has_held_out() const override { return held_out_.of.num_samples > 0; }
 
     void reserve(std::int64_t num_problems) override {
+        expect_count(num_problems);
         given_ = parts_.given_penalties(num_problems);
         has_start_losses_ = false;
         if (num_problems <= reserved_) return;

@@ -2,7 +2,6 @@
 #include "host/staged/softmax/softmax_cuda.hpp"
 
 #include <algorithm>
-#include <limits>
 #include <string>
 #include <vector>
 
@@ -17,10 +16,6 @@ namespace {
 // Rows of factors and of scores begin where tensor cores like to read: at multiples of 16 bytes.
 constexpr std::int64_t elements_of_row = 8;
 
-constexpr std::int64_t round_up(std::int64_t x, std::int64_t to) {
-    return (x + to - 1) / to * to;
-}
-
 softmax_factor operator+(softmax_factor of, std::int64_t offset) {
     if (of.whole != nullptr) return {of.whole + offset, nullptr, nullptr};
     return {nullptr, of.high + offset, of.low + offset};
@@ -34,12 +29,12 @@ public:
     kept_handle(const kept_handle&) = delete;
     kept_handle& operator=(const kept_handle&) = delete;
     ~kept_handle() {
-        if (!is_own_) return;
+        if (handle_ == nullptr) return;
         try {
             const device_scope scope(runtime_, device_);
-            blas_.try_destroy(runtime_, handle_);
-        } catch (const error&) {
-            blas_.try_destroy(runtime_, handle_);
+            release();
+        } catch (...) {
+            release();
         }
     }
 
@@ -55,6 +50,15 @@ public:
     }
 
 private:
+    void release() noexcept {
+        // A handle that was lent forgets, with the stream, the workspace, both of which are about to go.
+        CUstream_st* const legacy = nullptr;
+        if (is_own_)
+            blas_.try_call(runtime_, &blas_calls::destroy, handle_);
+        else
+            blas_.try_call(runtime_, &blas_calls::set_stream, handle_, legacy);
+    }
+
     cuda_runtime& runtime_;
     const blas_library& blas_;
     int device_;
@@ -81,11 +85,6 @@ struct sample_set {
     softmax_factor factor{};
     const std::uint8_t* bytes = nullptr;
     float shift = 0, scale = 1;
-};
-
-/// Some problems that are multiplied at once.
-struct problem_block {
-    std::int64_t first, num;
 };
 
 class softmax_cuda final : public oracle<float> {
@@ -144,7 +143,8 @@ public:
     bool has_held_out() const override { return held_out_.num_samples > 0; }
 
     void reserve(std::int64_t num_problems) override {
-        const device_scope scope(runtime_, device_);
+        expect_count(num_problems);
+        expect_current_device();
         has_start_losses_ = false;
         const float* const given = parts_.given_penalties(num_problems);
         const bool is_more = num_problems > reserved_;
@@ -161,7 +161,7 @@ public:
         }
         given_ = given;
         if (num_problems == 0) return;
-        const bool is_copied = given != nullptr && !is_reached("fixed_rho", given);
+        const bool is_copied = given != nullptr && !is_there("fixed_rho", given);
         if (is_copied) given_ = a_.given;
         if (!is_more && !is_copied && num_problems == last_reserved_) return;
         last_reserved_ = 0;
@@ -180,6 +180,7 @@ public:
     }
 
     void prepare(const oracle_call& call, const float* outer) override {
+        if (parts_.num_penalties() > 0) expect_outer(outer);
         begin(call);
         has_start_losses_ = false;
         if (!is_penalised_) return;
@@ -201,6 +202,7 @@ public:
     }
 
     void inner_gradient(const oracle_call& call, const float* outer, const float* inner, float* gradient) override {
+        if (parts_.num_weights() > 0) expect_outer(outer);
         begin(call);
         const bool is_start = call.descent_step == 0;
         for_blocks(call, [&](const problem_block& block) {
@@ -215,6 +217,7 @@ public:
 
     void gap_gradient(const oracle_call& call, const float* outer, const float* inner, const float* descent, float* gap,
                       float* magnitude, float* gradient) override {
+        if (parts_.num_weights() > 0) expect_outer(outer);
         begin(call);
         if (!has_start_losses_) {
             for_blocks(call, [&](const problem_block& block) {
@@ -322,15 +325,19 @@ private:
         return a;
     }
 
+    /// Whether it is read where it lies; what was enqueued for it without naming a stream is then done.
     /// @throws invalid_argument for memory of another device
-    bool is_reached(const char* name, const void* address) {
+    bool is_there(const char* name, const void* address) {
         memory_kind kind = memory_kind::pageable;
         int where = 0;
         runtime_.call(&cuda_calls::address, "asking where an array lies", &kind, &where, address);
         if (kind == memory_kind::device && where != device_)
             throw invalid_argument("softmax_oracle", name, "lies on device " + std::to_string(where),
                                    "memory of the host or of device " + std::to_string(device_));
-        return kind != memory_kind::pageable;
+        if (kind != memory_kind::device && kind != memory_kind::managed) return false;
+        CUstream_st* const legacy = nullptr;
+        runtime_.call(&cuda_calls::synchronize, "waiting for the default stream", legacy);
+        return true;
     }
 
     void copy(void* to, const void* from, std::size_t bytes) {
@@ -353,7 +360,7 @@ private:
         set.num_samples = n;
         const bool is_bytes = from.kind == softmax_samples::storage::bytes;
         const void* const x = is_bytes ? static_cast<const void*>(from.pixels) : from.values;
-        const bool is_there = is_reached(name, x);
+        const bool is_in_place = is_there(name, x);
         std::int64_t most = limits_.of_scores / num_classes_;
         if (is_bytes) most = std::min(most, limits_.of_panel / row_);
         most = round_up(std::max<std::int64_t>(most, 1), softmax_chunk);
@@ -365,7 +372,7 @@ private:
             labels = pieces.take<std::int32_t>(n);
             if (!is_bytes)
                 set.factor = take_factor(pieces, n, row_);
-            else if (!is_there)
+            else if (!is_in_place)
                 bytes = pieces.take<std::uint8_t>(n, d);
         };
         piece_cutter counter(nullptr);
@@ -384,19 +391,19 @@ private:
         and_wait([&] {
             copy(labels, words.data(), words.size() * sizeof(std::int32_t));
             if (is_bytes) {
-                set.bytes = is_there ? from.pixels : bytes;
+                set.bytes = is_in_place ? from.pixels : bytes;
                 set.shift = from.shift;
                 set.scale = from.scale;
-                if (!is_there) copy(bytes, from.pixels, static_cast<std::size_t>(n * d));
+                if (!is_in_place) copy(bytes, from.pixels, static_cast<std::size_t>(n * d));
                 return;
             }
-            const std::int64_t some = is_there ? n : std::min(n, std::max<std::int64_t>(1, limits_.of_staging / d));
-            if (!is_there) staging.reserve(static_cast<std::size_t>(some * d) * sizeof(float));
+            const std::int64_t some = is_in_place ? n : std::min(n, std::max<std::int64_t>(1, limits_.of_staging / d));
+            if (!is_in_place) staging.reserve(static_cast<std::size_t>(some * d) * sizeof(float));
             for (std::int64_t first = 0; first < n; first += some) {
                 softmax_rows_arguments r{};
                 r.floats = from.values + first * d;
                 r.num_rows = r.num_written = std::min(some, n - first);
-                if (!is_there) {
+                if (!is_in_place) {
                     copy(staging.data(), r.floats, static_cast<std::size_t>(r.num_rows * d) * sizeof(float));
                     r.floats = reinterpret_cast<const float*>(staging.data());
                 }
@@ -421,13 +428,20 @@ private:
         }
     }
 
-    void begin(const oracle_call& call) {
-        expect_reserved(call.num_problems, reserved_);
+    void expect_current_device() {
         int current = 0;
         runtime_.call(&cuda_calls::current_device, "asking for the current device", &current);
         if (current != device_)
             throw invalid_argument("softmax_oracle", "execution.device", "is " + std::to_string(device_),
                                    "that of the solver, " + std::to_string(current));
+    }
+    static void expect_outer(const float* outer) {
+        if (outer == nullptr) throw invalid_argument("softmax_oracle", "outer", "is null", "an array");
+    }
+
+    void begin(const oracle_call& call) {
+        expect_reserved(call.num_problems, reserved_);
+        expect_current_device();
         use(call.stream);
     }
 
@@ -513,12 +527,14 @@ private:
         }
     }
 
-    /// Both products of every block of so many problems, whatever the numbers are.
+    /// The products of all blocks of so many problems, whatever the numbers are.
     void multiply_nothing(const sample_set& set, std::int64_t num_problems) {
         const std::int64_t step = block_problems(num_problems), last = num_problems % step;
-        for (const std::int64_t num : {step, last}) {
-            if (num == 0) continue;
+        std::int64_t before = 0;
+        for (const std::int64_t num : {std::min(step, num_problems), last}) {
             const std::int64_t rows = product_rows({0, num});
+            if (num == 0 || rows == before) continue;
+            before = rows;
             for_panels(set, stream_.get(), [&](const softmax_factor& x, std::int64_t first, std::int64_t num_samples) {
                 multiply_scores(x, num_samples, rows);
                 multiply_residuals(x, num_samples, rows, first > 0);

@@ -108,7 +108,7 @@ detail::softmax_parts check(const softmax_samples& train, const softmax_samples&
     return {train, validation, held_out != nullptr ? *held_out : softmax_samples(), options};
 }
 
-/// Of the CPU, whatever the environment says, unless CUDA is asked for: as whoever uses an oracle.
+/// On the CPU unless CUDA is asked for. The environment is not looked at: a staged_solver works where its oracle does.
 std::unique_ptr<oracle<float>> make_engine(const detail::softmax_parts& parts, const execution& e) {
     detail::check_execution(e);
     if (e.where != backend::cuda) {
@@ -142,7 +142,12 @@ const float* softmax_parts::given_penalties(std::int64_t num_problems) const {
     return values.data;
 }
 
+void expect_count(std::int64_t num_problems) {
+    if (num_problems < 0) refuse("num_problems", "is " + std::to_string(num_problems), "0 or more");
+}
+
 void expect_reserved(std::int64_t num_problems, std::int64_t reserved) {
+    expect_count(num_problems);
     if (num_problems > reserved)
         refuse("num_problems", "is " + std::to_string(num_problems),
                "at most the " + std::to_string(reserved) + " that were reserved");

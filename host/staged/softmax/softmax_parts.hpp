@@ -33,7 +33,19 @@ struct softmax_parts {
     const float* given_penalties(std::int64_t num_problems) const;
 };
 
-/// @throws invalid_argument for more problems than were reserved
+/// Some problems that are multiplied at once.
+struct problem_block {
+    std::int64_t first, num;
+};
+
+constexpr std::int64_t round_up(std::int64_t x, std::int64_t to) {
+    return (x + to - 1) / to * to;
+}
+
+/// @throws invalid_argument if it is negative
+void expect_count(std::int64_t num_problems);
+
+/// @throws invalid_argument for more problems than were reserved, or fewer than none
 void expect_reserved(std::int64_t num_problems, std::int64_t reserved);
 
 /// @throws invalid_argument where memory of so many bytes cannot be
