@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // softmax_oracle on a device beside the oracle of the CPU: its kernels, and cuBLAS's products in each precision.
 
+#include <cublas_v2.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -26,10 +27,9 @@ class SoftmaxOnDevice : public Device {};
 /// An array on the device, copied back by `download`.
 class copy_of {
 public:
-    explicit copy_of(floats& array) : array_(array), memory_(array.size() * sizeof(float)) {
-        memory_.upload(array.data());
-    }
+    explicit copy_of(floats& array) : array_(array), memory_(array.size() * sizeof(float)) { upload(); }
     float* data() const { return reinterpret_cast<float*>(memory_.data()); }
+    void upload() const { memory_.upload(array_.data()); }
     void download() const { memory_.download(array_.data()); }
     bool are_guards_whole() const { return memory_.are_guards_whole(); }
 
@@ -173,6 +173,60 @@ TEST_F(SoftmaxOnDevice, AStagedSolveIsThatOfTheCpu) {
             for (std::size_t i = 0; i < results[k].size(); ++i)
                 ASSERT_NEAR(results[3 + k][i], results[k][i], 2e-3) << k << " " << i;
     }
+}
+
+TEST_F(SoftmaxOnDevice, IsCapturedByACallerAndReplayedWithALentHandle) {
+    const subjects s(9);
+    cublasHandle_t handle = nullptr;
+    ASSERT_EQ(cublasCreate(&handle), CUBLAS_STATUS_SUCCESS);
+    {
+        softmax_options options = options_of(kinds[1], 10);
+        options.blas = handle;
+        softmax_oracle subject = s.make(options, on_cuda(), storage::bytes);
+        cubome::settings<float> settings;
+        settings.outer_steps = 5;
+        settings.inner_steps = 3;
+        settings.steps = cubome::step_rule::fixed;
+        settings.outer_step_size = 2;
+        settings.inner_step_size = settings.descent_step_size = 0.05F;
+        cubome::staged_solver<float> solver(subject, settings);
+        batch b(subject, 3);
+        std::mt19937 random(10);
+        b.draw(random);
+        const floats v = b.v, theta = b.theta;
+        const copy_of there_v(b.v), there_theta(b.theta);
+        cubome::state<float> state;
+        state.outer = cubome::per_problem(there_v.data(), 3, b.n_v);
+        state.inner = cubome::per_problem(there_theta.data(), 3, b.n_theta);
+        solver.solve(state);
+        there_v.download(), there_theta.download();
+        const floats expected_v = b.v, expected_theta = b.theta;
+
+        const guarded_memory workspace(solver.workspace_bytes(3));
+        const stream on;
+        cudaGraph_t graph = nullptr;
+        cudaGraphExec_t executable = nullptr;
+        check(cudaStreamBeginCapture(on, cudaStreamCaptureModeThreadLocal), "cudaStreamBeginCapture");
+        solver.enqueue(on, state, {}, workspace.data(), workspace.bytes());
+        check(cudaStreamEndCapture(on, &graph), "cudaStreamEndCapture");
+        check(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+        for (int replay = 0; replay < 3; ++replay) {
+            b.v = v, b.theta = theta;
+            there_v.upload(), there_theta.upload();
+            check(cudaGraphLaunch(executable, on), "cudaGraphLaunch");
+            on.wait();
+            there_v.download(), there_theta.download();
+            EXPECT_EQ(b.v, expected_v);
+            EXPECT_EQ(b.theta, expected_theta);
+        }
+        EXPECT_TRUE(workspace.are_guards_whole());
+        EXPECT_EQ(cudaGraphExecDestroy(executable), cudaSuccess);
+        EXPECT_EQ(cudaGraphDestroy(graph), cudaSuccess);
+    }
+    cudaStream_t left = nullptr;
+    EXPECT_EQ(cublasGetStream(handle, &left), CUBLAS_STATUS_SUCCESS);
+    EXPECT_EQ(left, nullptr);
+    EXPECT_EQ(cublasDestroy(handle), CUBLAS_STATUS_SUCCESS);
 }
 
 }  // namespace
