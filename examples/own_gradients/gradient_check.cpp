@@ -98,4 +98,22 @@ gradient_errors check_gradients(cubome::oracle<double>& oracle, std::int64_t num
     return result;
 }
 
+double difference_of(cubome::oracle<double>& one, cubome::oracle<double>& other, std::int64_t num_problems,
+                     const numbers& outer, const numbers& inner, const numbers& descent) {
+    one.reserve(num_problems);
+    other.reserve(num_problems);
+    const evaluation a(one, num_problems, outer, inner, descent), b(other, num_problems, outer, inner, descent);
+    double result = 0;
+    for (const auto output : {&evaluation::gap, &evaluation::magnitude, &evaluation::value, &evaluation::gap_of_inner,
+                              &evaluation::gap_of_outer, &evaluation::value_of_outer, &evaluation::value_of_inner}) {
+        double largest = 0, apart = 0;
+        for (std::size_t i = 0; i < (a.*output).size(); ++i) {
+            largest = std::max(largest, std::abs((a.*output)[i]));
+            apart = std::max(apart, std::abs((a.*output)[i] - (b.*output)[i]));
+        }
+        result = std::max(result, largest > 0 ? apart / largest : apart);
+    }
+    return result;
+}
+
 }  // namespace own_gradients

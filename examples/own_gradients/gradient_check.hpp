@@ -27,4 +27,10 @@ gradient_errors check_gradients(cubome::oracle<double>& oracle, std::int64_t num
                                 const std::vector<double>& outer, const std::vector<double>& inner,
                                 const std::vector<double>& descent, int num_directions);
 
+/// The largest difference of what two oracles of the same functions say there, relative to the largest number of each
+/// output.
+double difference_of(cubome::oracle<double>& one, cubome::oracle<double>& other, std::int64_t num_problems,
+                     const std::vector<double>& outer, const std::vector<double>& inner,
+                     const std::vector<double>& descent);
+
 }  // namespace own_gradients

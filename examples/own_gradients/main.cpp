@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <cubome/cubome.hpp>
 #include <cubome/staged.hpp>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -17,9 +18,12 @@
 #include "cleaning_oracle.hpp"
 #include "common/arguments.hpp"
 #include "common/noisy_images.hpp"
+#include "cuda_half.hpp"
+#include "enqueued_oracle.hpp"
 #include "fashion/parallel.hpp"
 #include "fashion/random.hpp"
 #include "gradient_check.hpp"
+#include "host_machine.hpp"
 #include "task.hpp"
 
 namespace own_gradients {
@@ -37,6 +41,7 @@ const char* const usage =
     "  --inner-steps T    steps of the inner descent in each (default: 3)\n"
     "  --pretraining N    training steps before them (default: 60)\n"
     "  --data DIR         the four IDX files of Fashion-MNIST (default: /usr/share/datasets/fashion-mnist)\n"
+    "  --backend B        cpu (default) or cuda: what the solve runs on\n"
     "  --threads N        problems that are computed at once (default: 2); changes no result\n"
     "  --quick            a tiny run, to see that everything works\n"
     "  --help             this text\n";
@@ -44,7 +49,7 @@ const char* const usage =
 struct options {
     std::int64_t problems = 2, train = 10000, validation = 2000, test = 10000;
     std::int64_t steps = 80, inner_steps = 3, pretraining = 60, threads = 2;
-    std::string data = examples::fashion_mnist_folder;
+    std::string data = examples::fashion_mnist_folder, backend = "cpu";
     bool is_check = false, is_quick = false, wants_help = false;
 };
 
@@ -55,6 +60,7 @@ options parse(int argc, const char* const* argv) {
     line.flag("--quick", o.is_quick);
     line.flag("--help", o.wants_help);
     line.text("--data", o.data);
+    line.one_of("--backend", {"cpu", "cuda"}, o.backend);
     line.whole("--problems", 1, o.problems);
     line.whole("--train", 1, o.train);
     line.whole("--validation", 1, o.validation);
@@ -80,23 +86,46 @@ void check() {
     std::vector<std::uint8_t> labels(num_problems * num_train + num_validation);
     for (std::uint8_t& label : labels) label = static_cast<std::uint8_t>(random.below(examples::num_classes));
     std::vector<double> outer(num_problems * num_train), inner(num_problems * dim), descent(inner.size());
-    for (double& weight : outer) weight = 0.1 + 0.8 * uniform();  // away from the kinks of the clip
+    for (double& weight : outer) weight = 0.1 + 0.8 * uniform();  // away from the kinks of the clip,
+    outer[1] = -0.4, outer[2] = 1.7;                              // and two where it is flat
     for (std::uint64_t p = 0; p < num_problems; ++p) {
         perceptron<double>::start(p, inner.data() + p * dim);
         perceptron<double>::start(p + num_problems, descent.data() + p * dim);
     }
+    // A start has biases of 0, which would hide what is done to them.
+    for (auto* const theta : {&inner, &descent})
+        for (double& x : *theta) x += 0.02 * (uniform() - 0.5);
 
-    cleaning_oracle<double> oracle(
-        {images.data(),
-         labels.data(),
-         num_train,
-         {images.data() + num_train * examples::num_pixels, labels.data() + num_problems * num_train, num_validation},
-         {}});
-    const gradient_errors found = check_gradients(oracle, num_problems, outer, inner, descent, 5);
-    std::printf("errors relative to the gradient: inner %.1e, gap %.1e, outer %.1e; allowed %.0e\n", found.inner,
-                found.gap, found.outer, tolerance);
-    if (!(std::max({found.inner, found.gap, found.outer}) <= tolerance))
-        throw std::runtime_error("a gradient is not that of its function");
+    const cleaning_data<double> data{
+        images.data(),
+        labels.data(),
+        num_train,
+        {images.data() + num_train * examples::num_pixels, labels.data() + num_problems * num_train, num_validation},
+        {}};
+    cleaning_oracle<double> of_host(data);
+    // The text of the CUDA half, where there may be no device.
+    enqueued_oracle<host_machine<double>> enqueued(data, num_problems);
+    const auto expect_small = [&](const char* name, cubome::oracle<double>& oracle) {
+        const gradient_errors found = check_gradients(oracle, num_problems, outer, inner, descent, 5);
+        std::printf("%s: errors relative to the gradient: inner %.1e, gap %.1e, outer %.1e; allowed %.0e\n", name,
+                    found.inner, found.gap, found.outer, tolerance);
+        if (!(std::max({found.inner, found.gap, found.outer}) <= tolerance))
+            throw std::runtime_error("a gradient is not that of its function");
+    };
+    expect_small("cleaning_oracle", of_host);
+    expect_small("enqueued_oracle", enqueued);
+    const double apart = difference_of(of_host, enqueued, num_problems, outer, inner, descent);
+    std::printf("the two differ by %.1e; allowed %.0e\n", apart, tolerance);
+    if (!(apart <= tolerance)) throw std::runtime_error("the two are not the same functions");
+}
+
+std::unique_ptr<cubome::oracle<float>> make_oracle(const options& o, const cleaning_data<float>& data) {
+    if (o.backend == "cpu") return std::make_unique<cleaning_oracle<float>>(data);
+#ifdef OWN_GRADIENTS_HAS_CUDA
+    return make_cuda_oracle(data, o.problems);
+#else
+    throw std::runtime_error("this build has no CUDA half: it needs nvcc and cuBLAS");
+#endif
 }
 
 void print_trace(const std::vector<float>& value, const std::vector<float>& accuracy, std::size_t num_problems,
@@ -131,7 +160,7 @@ void run(const options& o) {
     const std::vector<float> start = theta;
 
     // 2. The solver: the oracle, settings, a box on v. No step sizes: they are found for each problem.
-    cleaning_oracle<float> oracle(cleaning.data());
+    const std::unique_ptr<cubome::oracle<float>> oracle = make_oracle(o, cleaning.data());
     cubome::settings<float> settings;
     settings.outer_steps = o.steps;
     settings.inner_steps = o.inner_steps;
@@ -142,7 +171,7 @@ void run(const options& o) {
     box.outer_upper = cubome::shared(upper.data(), o.train);
     cubome::execution execution;
     execution.num_threads = num_threads;
-    cubome::staged_solver<float> solver(oracle, settings, box, execution);
+    cubome::staged_solver<float> solver(*oracle, settings, box, execution);
 
     // 3. What to report, and the solve: v and θ become the result.
     const std::int64_t rows = o.steps / settings.trace_interval + 1;

@@ -14,18 +14,6 @@ namespace {
 /// Samples that go through the layers together: enough for a matrix product, few enough for the cache.
 constexpr std::int64_t block_size = 500;
 
-/// Where the layers' parts of θ, or of its gradient, begin.
-template <class Real>
-struct layers {
-    explicit layers(Real* theta)
-        : w1(theta),
-          b1(w1 + perceptron<float>::num_hidden * perceptron<float>::num_pixels),
-          w2(b1 + perceptron<float>::num_hidden),
-          b2(w2 + perceptron<float>::num_classes * perceptron<float>::num_hidden) {}
-
-    Real *w1, *b1, *w2, *b2;
-};
-
 template <class Real>
 void copy_to_rows(const Real* row, std::int64_t rows, std::int64_t columns, Real* matrix) {
     for (std::int64_t i = 0; i < rows; ++i) std::copy(row, row + columns, matrix + i * columns);

@@ -46,6 +46,18 @@ private:
     std::vector<Real> hidden_, logits_, back_;  // of one block
 };
 
+/// Where the layers' parts of θ, or of its gradient, begin.
+template <class Real>
+struct layers {
+    explicit layers(Real* theta)
+        : w1(theta),
+          b1(w1 + perceptron<float>::num_hidden * perceptron<float>::num_pixels),
+          w2(b1 + perceptron<float>::num_hidden),
+          b2(w2 + perceptron<float>::num_classes * perceptron<float>::num_hidden) {}
+
+    Real *w1, *b1, *w2, *b2;
+};
+
 extern template class perceptron<float>;
 extern template class perceptron<double>;
 
