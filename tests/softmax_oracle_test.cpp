@@ -686,14 +686,20 @@ TEST(softmax_oracle, bad_arguments_are_refused_by_name) {
               a + "fixed_rho' is nan, expected a finite number, at least 0");
 }
 
-TEST(softmax_oracle, no_device_is_asked_of_a_build_without_one) {
+TEST(softmax_oracle, a_device_takes_a_build_with_one_and_the_device) {
     std::mt19937 random(34);
     const data_set data(random, 12, 6, 3);
     cubome::execution execution;
     execution.where = cubome::backend::cuda;
-
-    EXPECT_THROW(softmax_oracle(data.in(storage::dense), data.in(storage::dense), options_of(kinds[0], 3), execution),
-                 cubome::not_compiled);
+    try {
+        const softmax_oracle there(data.in(storage::dense), data.in(storage::dense), options_of(kinds[0], 3),
+                                   execution);
+        EXPECT_EQ(there.where(), cubome::backend::cuda);
+    } catch (const cubome::not_compiled& e) {
+        EXPECT_NE(std::string(e.what()).find("softmax_oracle: "), std::string::npos) << e.what();
+    } catch (const cubome::backend_unavailable& e) {
+        EXPECT_NE(std::string(e.what()).find("cuda"), std::string::npos) << e.what();
+    }
 }
 
 }  // namespace
