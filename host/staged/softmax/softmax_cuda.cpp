@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <string>
-#include <vector>
 
 #include "cubome/error.hpp"
 #include "host/cuda_device.hpp"
@@ -382,14 +381,15 @@ private:
         cut_set(pieces);
         set.labels = labels;
 
-        // Both outlive the work that reads them.
-        std::vector<std::int32_t> words(static_cast<std::size_t>(n));
-        kept_memory staging(runtime_, kept_memory::where::device);
+        // Memory of the runtime's, which it does not give back under work that it cannot end.
+        kept_memory words(runtime_, kept_memory::where::pinned), staging(runtime_, kept_memory::where::device);
+        const std::size_t label_bytes = static_cast<std::size_t>(n) * sizeof(std::int32_t);
+        words.reserve(label_bytes);
+        auto* const of_samples = reinterpret_cast<std::int32_t*>(words.data());
         for (std::int64_t i = 0; i < n; ++i)
-            words[static_cast<std::size_t>(i)] =
-                from.labels.words != nullptr ? from.labels.words[i] : from.labels.bytes[i];
+            of_samples[i] = from.labels.words != nullptr ? from.labels.words[i] : from.labels.bytes[i];
         and_wait([&] {
-            copy(labels, words.data(), words.size() * sizeof(std::int32_t));
+            copy(labels, of_samples, label_bytes);
             if (is_bytes) {
                 set.bytes = is_in_place ? from.pixels : bytes;
                 set.shift = from.shift;
