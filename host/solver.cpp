@@ -150,16 +150,11 @@ struct solver<Real>::plan {
         if (cuda == nullptr)
             throw invalid_argument("enqueue", "execution.where", "is cpu", "cuda: a stream is a device's");
         const std::int64_t n = state.outer.num_problems;
-        const auto validate = [&] {
-            try {
-                auto result = detail::validate_batch(problem, settings, state, report, own);
-                detail::check_workspace(own, workspace_bytes(n));
-                return result;
-            } catch (const invalid_argument& e) {
-                throw invalid_argument("enqueue", e.argument(), e.found(), e.expected());
-            }
-        };
-        const auto batch = validate();
+        const auto batch = detail::check_for("enqueue", [&] {
+            auto result = detail::validate_batch(problem, settings, state, report, own);
+            detail::check_workspace(own, workspace_bytes(n));
+            return result;
+        });
         if (n > 0) cuda->enqueue({batch, text_of(batch.options), n, nullptr, nullptr}, own.data, stream);
         return info;
     }

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 
+#include "cubome/error.hpp"
 #include "cubome/problem.hpp"
 #include "cubome/report.hpp"
 #include "cubome/settings.hpp"
@@ -19,6 +20,16 @@ void validate(const problem<Real>& problem, const settings<Real>& settings);
 /// `wants_refined` come with it.
 template <class Real>
 batch_arguments<Real> make_arguments(const problem<Real>& problem, const settings<Real>& settings);
+
+/// Lets a check speak of the public function that was called, which is not `solve`.
+template <class Check>
+auto check_for(const char* function, const Check& check) {
+    try {
+        return check();
+    } catch (const invalid_argument& e) {
+        throw invalid_argument(function, e.argument(), e.found(), e.expected());
+    }
+}
 
 /// Memory that the caller lends to a solve; null where the solver brings its own.
 struct caller_workspace {

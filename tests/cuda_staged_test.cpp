@@ -406,12 +406,14 @@ TEST(CudaStagedContract, RefusesByName) {
     void* const aligned = reinterpret_cast<void*>((reinterpret_cast<std::uintptr_t>(here.data()) + 63) / 64 * 64);
     expect("enqueue: 'state.outer' lies in pageable host memory, expected memory that the device can reach",
            [&] { solver.enqueue(nullptr, t.b.state(), t.b.report(), aligned, bytes); });
+    expect("enqueue: 'workspace' has 0 bytes, expected at least " + std::to_string(bytes),
+           [&] { solver.enqueue(nullptr, t.b.state(), t.b.report(), nullptr, 0); });
 
     family_oracle::oracle<float, width, family> of_host(t.b.problem, 2);
     expect("solve: 'execution.where' is 'cuda', expected 'cpu', where the oracle works",
            [&] { cubome::staged_solver<float>(of_host, t.b.settings, {}, on(cubome::backend::cuda)); });
     cubome::staged_solver<float> host(of_host, t.b.settings, staged_subjects::box_of(t.b.problem));
-    expect("enqueue: 'oracle' works on the cpu, expected one of 'cuda'",
+    expect("enqueue: 'oracle' works on the cpu, expected one that works on 'cuda'",
            [&] { host.enqueue(nullptr, t.b.state(), t.b.report(), aligned, bytes); });
 }
 

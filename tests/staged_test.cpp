@@ -314,8 +314,20 @@ TEST(StagedIteration, RefusesWhatIsOutOfTurnOrNeedsOtherGradients) {
     EXPECT_EQ(
         message_of([&] { steps.begin(nullptr, state, report, workspace.data(), bytes); }),
         "begin: 'report' wants refined values, or a tolerance of the gap, expected what needs no other gradients");
-    EXPECT_NE(message_of([&] { steps.begin(nullptr, state, {}, workspace.data(), bytes - 1); }).find("'workspace'"),
-              std::string::npos);
+    EXPECT_EQ(
+        message_of([&] { steps.begin(nullptr, state, {}, workspace.data(), bytes - 1); }),
+        "begin: 'workspace' has " + std::to_string(bytes - 1) + " bytes, expected at least " + std::to_string(bytes));
+    auto without_inner = state;
+    without_inner.inner = {};
+    EXPECT_EQ(message_of([&] {
+                  steps.begin(nullptr, without_inner, {}, workspace.data(), bytes);
+              }).find("begin: 'state.inner' "),
+              0U);
+    std::int64_t before = -1;
+    auto continued = state;
+    continued.iteration = cubome::per_problem(&before, 1);
+    EXPECT_EQ(message_of([&] { steps.begin(nullptr, continued, {}, workspace.data(), bytes); }),
+              "begin: 'state.iteration[0]' is -1, expected at least 0");
     steps.begin(nullptr, state, {}, workspace.data(), bytes);
     EXPECT_EQ(message_of([&] { steps.descend(nullptr, 1, numbers, numbers + 8); }),
               "descend: 'turn' is that of descend, t = 0, expected that of descend, t = 1");

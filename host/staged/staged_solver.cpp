@@ -101,10 +101,14 @@ struct staged_solver<Real>::plan {
 
     run_info enqueue(CUstream_st* stream, const cubome::state<Real>& state, const cubome::report<Real>& report,
                      const detail::caller_workspace& own) {
-        if (cuda == nullptr) throw invalid_argument("enqueue", "oracle", "works on the cpu", "one of 'cuda'");
-        const auto batch = contract.validate(state, report, own);
+        if (cuda == nullptr)
+            throw invalid_argument("enqueue", "oracle", "works on the cpu", "one that works on 'cuda'");
         const std::int64_t n = state.outer.num_problems;
-        detail::check_workspace(own, workspace_bytes(n));
+        const auto batch = detail::check_for("enqueue", [&] {
+            auto result = contract.validate(state, report, own);
+            detail::check_workspace(own, workspace_bytes(n));
+            return result;
+        });
         if (n == 0) return info;
         cuda->enqueue(of, contract.cut(own.data, batch, n, record_bytes()), own.data, stream);
         return info;
