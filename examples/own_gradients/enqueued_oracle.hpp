@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cubome/staged.hpp>
+#include <stdexcept>
 
 #include "cleaning_oracle.hpp"
 #include "elementwise.hpp"
@@ -32,7 +33,8 @@ class enqueued_oracle final : public cubome::oracle<typename Machine::real> {
 public:
     /// Copies the data to the machine.
     enqueued_oracle(const cleaning_data<real>& data, std::int64_t num_problems)
-        : train_{uploaded(data.train_images, data.num_train * num_pixels),
+        : num_problems_(num_problems),
+          train_{uploaded(data.train_images, data.num_train * num_pixels),
                  uploaded(data.noisy_labels, num_problems * data.num_train), data.num_train},
           validation_(uploaded(data.validation)),
           test_(uploaded(data.test)) {
@@ -57,6 +59,7 @@ public:
 
     void reserve(std::int64_t num_problems) override {
         if (num_problems <= reserved_) return;
+        if (num_problems > num_problems_) throw std::invalid_argument("more problems than there are labels for");
         weight_ = machine_.template allocate<real>(num_problems * train_.count);
         start_loss_ = machine_.template allocate<real>(num_problems * train_.count);
         reserved_ = num_problems;
@@ -173,7 +176,8 @@ private:
     }
 
     Machine machine_;
-    samples<real> train_;  ///< with the labels of all problems
+    std::int64_t num_problems_;  ///< with labels
+    samples<real> train_;        ///< with the labels of all problems
     samples<real> validation_, test_;
     real *hidden_, *back_, *logits_, *loss_;  ///< of one problem
     real *difference_, *magnitude_;           ///< terms

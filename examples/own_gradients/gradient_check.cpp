@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <limits>
 
 #include "fashion/random.hpp"
 
@@ -14,17 +15,25 @@ using numbers = std::vector<double>;
 
 constexpr double epsilon = 1e-5;
 
+/// What nobody has written, and what comes of it, is not to pass for a small error.
+constexpr double unwritten = std::numeric_limits<double>::quiet_NaN();
+
+/// The larger of two errors; NaN if one is.
+double larger(double a, double b) {
+    return b <= a || std::isnan(a) ? a : b;
+}
+
 /// All that an oracle says at one point, in the order in which the solver asks.
 struct evaluation {
     evaluation(cubome::oracle<double>& oracle, std::int64_t num_problems, const numbers& outer, const numbers& inner,
                const numbers& descent)
-        : gap(static_cast<std::size_t>(num_problems)),
-          magnitude(gap.size()),
-          value(gap.size()),
-          gap_of_inner(inner.size()),
-          gap_of_outer(outer.size()),
-          value_of_outer(outer.size()),
-          value_of_inner(inner.size()) {
+        : gap(static_cast<std::size_t>(num_problems), unwritten),
+          magnitude(gap),
+          value(gap),
+          gap_of_inner(inner.size(), unwritten),
+          gap_of_outer(outer.size(), unwritten),
+          value_of_outer(outer.size(), unwritten),
+          value_of_inner(inner.size(), unwritten) {
         cubome::oracle_call call;
         call.num_problems = num_problems;
         oracle.prepare(call, outer.data());
@@ -35,9 +44,12 @@ struct evaluation {
         call.descent_step = -1;
         oracle.gap_gradient(call, outer.data(), inner.data(), descent.data(), gap.data(), magnitude.data(),
                             gap_of_outer.data());
+        if (!oracle.has_held_out()) return;
+        held_out.assign(gap.size(), unwritten);
+        oracle.held_out(call, outer.data(), inner.data(), held_out.data());
     }
 
-    numbers gap, magnitude, value, gap_of_inner, gap_of_outer, value_of_outer, value_of_inner;
+    numbers gap, magnitude, value, gap_of_inner, gap_of_outer, value_of_outer, value_of_inner, held_out;
 };
 
 /// A random direction of length 1 for each problem.
@@ -68,7 +80,7 @@ double largest_error(const numbers& gradient, const numbers& along, const number
         for (std::size_t i = p * dim; i < (p + 1) * dim; ++i)
             slope += gradient[i] * along[i], squares += gradient[i] * gradient[i];
         const double error = std::abs(slope - (above[p] - below[p]) / (2 * epsilon));
-        result = std::max(result, squares > 0 ? error / std::sqrt(squares) : error);
+        result = larger(result, squares > 0 ? error / std::sqrt(squares) : error);
     }
     return result;
 }
@@ -86,14 +98,14 @@ gradient_errors check_gradients(cubome::oracle<double>& oracle, std::int64_t num
         const numbers u = directions(random, count, outer.size() / count);
         const evaluation right(oracle, num_problems, moved(outer, u, epsilon), inner, descent);
         const evaluation left(oracle, num_problems, moved(outer, u, -epsilon), inner, descent);
-        result.gap = std::max(result.gap, largest_error(here.gap_of_outer, u, right.gap, left.gap));
-        result.outer = std::max(result.outer, largest_error(here.value_of_outer, u, right.value, left.value));
+        result.gap = larger(result.gap, largest_error(here.gap_of_outer, u, right.gap, left.gap));
+        result.outer = larger(result.outer, largest_error(here.value_of_outer, u, right.value, left.value));
 
         const numbers w = directions(random, count, inner.size() / count);
         const evaluation above(oracle, num_problems, outer, moved(inner, w, epsilon), descent);
         const evaluation below(oracle, num_problems, outer, moved(inner, w, -epsilon), descent);
-        result.inner = std::max(result.inner, largest_error(here.gap_of_inner, w, above.gap, below.gap));
-        result.outer = std::max(result.outer, largest_error(here.value_of_inner, w, above.value, below.value));
+        result.inner = larger(result.inner, largest_error(here.gap_of_inner, w, above.gap, below.gap));
+        result.outer = larger(result.outer, largest_error(here.value_of_inner, w, above.value, below.value));
     }
     return result;
 }
@@ -104,14 +116,15 @@ double difference_of(cubome::oracle<double>& one, cubome::oracle<double>& other,
     other.reserve(num_problems);
     const evaluation a(one, num_problems, outer, inner, descent), b(other, num_problems, outer, inner, descent);
     double result = 0;
-    for (const auto output : {&evaluation::gap, &evaluation::magnitude, &evaluation::value, &evaluation::gap_of_inner,
-                              &evaluation::gap_of_outer, &evaluation::value_of_outer, &evaluation::value_of_inner}) {
+    for (const auto output :
+         {&evaluation::gap, &evaluation::magnitude, &evaluation::value, &evaluation::gap_of_inner,
+          &evaluation::gap_of_outer, &evaluation::value_of_outer, &evaluation::value_of_inner, &evaluation::held_out}) {
         double largest = 0, apart = 0;
         for (std::size_t i = 0; i < (a.*output).size(); ++i) {
-            largest = std::max(largest, std::abs((a.*output)[i]));
-            apart = std::max(apart, std::abs((a.*output)[i] - (b.*output)[i]));
+            largest = larger(largest, std::abs((a.*output)[i]));
+            apart = larger(apart, std::abs((a.*output)[i] - (b.*output)[i]));
         }
-        result = std::max(result, largest > 0 ? apart / largest : apart);
+        result = larger(result, largest > 0 ? apart / largest : apart);
     }
     return result;
 }

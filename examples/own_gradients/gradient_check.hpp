@@ -7,7 +7,7 @@
 
 namespace own_gradients {
 
-/// The largest errors of an oracle's gradients against central differences of its own values.
+/// The largest errors of an oracle's gradients against central differences of its own values; NaN where one is.
 struct gradient_errors {
     double inner;  ///< ∇_θ g, against q̂ = g(v, θ) − g(v, θ⁽ᵀ⁾) as a function of θ
     double gap;    ///< ∇_v q̂
@@ -28,7 +28,7 @@ gradient_errors check_gradients(cubome::oracle<double>& oracle, std::int64_t num
                                 const std::vector<double>& descent, int num_directions);
 
 /// The largest difference of what two oracles of the same functions say there, relative to the largest number of each
-/// output.
+/// output, held-out values among them; NaN where one is.
 double difference_of(cubome::oracle<double>& one, cubome::oracle<double>& other, std::int64_t num_problems,
                      const std::vector<double>& outer, const std::vector<double>& inner,
                      const std::vector<double>& descent);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <cubome/staged.hpp>
 #include <memory>
 #include <vector>
@@ -21,7 +22,10 @@ public:
 
     template <class T>
     T* allocate(std::int64_t count) {
-        memory_.push_back(std::make_unique<std::byte[]>(static_cast<std::size_t>(count) * sizeof(T)));
+        const std::size_t bytes = static_cast<std::size_t>(count) * sizeof(T);
+        memory_.push_back(std::make_unique<std::byte[]>(bytes));
+        // A device's memory is not clear either: NaN shows what is read before it is written.
+        std::memset(memory_.back().get(), 0xff, bytes);
         return reinterpret_cast<T*>(memory_.back().get());
     }
     template <class T>
