@@ -571,7 +571,28 @@ TEST(CudaSoftmax, RefusesByName) {
     EXPECT_EQ(message_of([&] { subject.inner_gradient(call, nullptr, &nothing, &nothing); }),
               "softmax_oracle: 'outer' is null, expected an array");
     EXPECT_NO_THROW(subject.prepare(call, nullptr));
+    call.num_problems = 0;
+    EXPECT_NO_THROW(subject.inner_gradient(call, nullptr, nullptr, nullptr));
+    EXPECT_NO_THROW(subject.gap_gradient(call, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr));
+    call.num_problems = -1;
+    EXPECT_EQ(message_of([&] { subject.inner_gradient(call, nullptr, &nothing, &nothing); }),
+              "softmax_oracle: 'num_problems' is -1, expected 0 or more");
     with.model.catch_up();
+}
+
+TEST(CudaSoftmax, CopiesPenaltiesOfTheHostAgainAndMultipliesNothingForIt) {
+    const with_softmax with;
+    const subjects s(25, 6);
+    floats rho{0.1F, 2};
+    softmax_options options = options_of(kinds[1], 4);
+    options.fixed_rho = cubome::per_problem(rho.data(), 2);
+    softmax_oracle subject = s.make(options, on_cuda(), storage::dense);
+    subject.reserve(2);
+    const std::int64_t products = with.blas.num_calls.at("cublasGemmEx_64");
+    const std::int64_t copies = with.model.num_calls.at("cudaMemcpyAsync");
+    subject.reserve(2);
+    EXPECT_EQ(with.blas.num_calls.at("cublasGemmEx_64"), products);
+    EXPECT_EQ(with.model.num_calls.at("cudaMemcpyAsync"), copies + 1);
 }
 
 TEST(CudaSoftmax, TheEnvironmentTakesNoOracleToTheDevice) {

@@ -162,7 +162,8 @@ public:
         if (num_problems == 0) return;
         const bool is_copied = given != nullptr && !is_there("fixed_rho", given);
         if (is_copied) given_ = a_.given;
-        if (!is_more && !is_copied && num_problems == last_reserved_) return;
+        const bool is_loaded = !is_more && num_problems == last_reserved_;
+        if (is_loaded && !is_copied) return;
         last_reserved_ = 0;
         and_wait([&] {
             // Rows that are there for whole products alone are 0.
@@ -170,6 +171,7 @@ public:
                 runtime_.call(&cuda_calls::set, "clearing memory", static_cast<void*>(work_.data()), 0, work_bytes,
                               stream_.get());
             if (is_copied) copy(a_.given, given, static_cast<std::size_t>(num_problems) * sizeof(float));
+            if (is_loaded) return;
             // The kernels that cuBLAS takes for such products are loaded now, and not while somebody captures.
             use(stream_.get());
             for (const sample_set* set : {&train_, &validation_, &held_out_}) multiply_nothing(*set, num_problems);
@@ -179,8 +181,8 @@ public:
     }
 
     void prepare(const oracle_call& call, const float* outer) override {
-        if (parts_.num_penalties() > 0) expect_outer(outer);
         begin(call);
+        if (parts_.num_penalties() > 0) expect_outer(call, outer);
         has_start_losses_ = false;
         if (!is_penalised_) return;
         softmax_penalties_arguments p{};
@@ -201,8 +203,8 @@ public:
     }
 
     void inner_gradient(const oracle_call& call, const float* outer, const float* inner, float* gradient) override {
-        if (parts_.num_weights() > 0) expect_outer(outer);
         begin(call);
+        if (parts_.num_weights() > 0) expect_outer(call, outer);
         const bool is_start = call.descent_step == 0;
         for_blocks(call, [&](const problem_block& block) {
             differentiate(train_, block, call.stream, inner, gradient, is_penalised_ ? a_.rho : nullptr,
@@ -216,8 +218,8 @@ public:
 
     void gap_gradient(const oracle_call& call, const float* outer, const float* inner, const float* descent, float* gap,
                       float* magnitude, float* gradient) override {
-        if (parts_.num_weights() > 0) expect_outer(outer);
         begin(call);
+        if (parts_.num_weights() > 0) expect_outer(call, outer);
         if (!has_start_losses_) {
             for_blocks(call, [&](const problem_block& block) {
                 evaluate(train_, block, call.stream, inner, losses_,
@@ -435,8 +437,9 @@ private:
             throw invalid_argument("softmax_oracle", "execution.device", "is " + std::to_string(device_),
                                    "that of the solver, " + std::to_string(current));
     }
-    static void expect_outer(const float* outer) {
-        if (outer == nullptr) throw invalid_argument("softmax_oracle", "outer", "is null", "an array");
+    static void expect_outer(const oracle_call& call, const float* outer) {
+        if (call.num_problems > 0 && outer == nullptr)
+            throw invalid_argument("softmax_oracle", "outer", "is null", "an array");
     }
 
     void begin(const oracle_call& call) {
