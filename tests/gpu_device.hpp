@@ -86,9 +86,14 @@ public:
     char* data() const { return static_cast<char*>(all_) + guard_bytes; }
     std::size_t bytes() const { return bytes_; }
 
-    void spoil() const { check(cudaMemset(data(), guard, bytes_), "cudaMemset"); }
+    // Both are done when they return, also for streams that do not wait for the legacy one.
+    void spoil() const {
+        check(cudaMemset(data(), guard, bytes_), "cudaMemset");
+        check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
+    }
     void upload(const void* from) const {
         check(cudaMemcpy(data(), from, bytes_, cudaMemcpyHostToDevice), "cudaMemcpy");
+        check(cudaStreamSynchronize(nullptr), "cudaStreamSynchronize");
     }
     void download(void* to) const { download(to, 0, bytes_); }
     void download(void* to, std::size_t first, std::size_t bytes) const {
