@@ -691,13 +691,21 @@ TEST(softmax_oracle, a_device_takes_a_build_with_one_and_the_device) {
     const data_set data(random, 12, 6, 3);
     cubome::execution execution;
     execution.where = cubome::backend::cuda;
+#ifdef CUBOME_TEST_HAS_CUBLAS
+    constexpr bool has_cublas = true;
+#else
+    constexpr bool has_cublas = false;
+#endif
     try {
         const softmax_oracle there(data.in(storage::dense), data.in(storage::dense), options_of(kinds[0], 3),
                                    execution);
         EXPECT_EQ(there.where(), cubome::backend::cuda);
+        EXPECT_TRUE(has_cublas);
     } catch (const cubome::not_compiled& e) {
+        EXPECT_FALSE(has_cublas) << e.what();
         EXPECT_NE(std::string(e.what()).find("softmax_oracle: "), std::string::npos) << e.what();
     } catch (const cubome::backend_unavailable& e) {
+        EXPECT_TRUE(has_cublas) << e.what();
         EXPECT_NE(std::string(e.what()).find("cuda"), std::string::npos) << e.what();
     }
 }
