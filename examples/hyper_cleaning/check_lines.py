@@ -21,9 +21,10 @@ def means(program, folder, name, *options):
     """(run: accuracy, run: F1), of the last measurement of each run."""
     table = folder / f"{name}.csv"
     command = [program, *options, "--seeds", "3", "--output", table, "--picture", folder / f"{name}.svg"]
-    status = subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
-    if status != 0:
-        sys.exit(status)
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True, check=False)
+    if done.returncode != 0:
+        print(*done.stderr.splitlines()[-5:], sep="\n", file=sys.stderr)
+        sys.exit(done.returncode)
     last = {}
     with open(table, encoding="utf-8", newline="") as file:
         for row in csv.DictReader(file):
