@@ -89,7 +89,7 @@ constexpr softmax_samples sparse_samples(const std::int64_t* row_starts, const s
 /// How CUDA multiplies matrices. Sums are floats in all of them.
 enum class product_precision : std::uint8_t {
     fp32,    ///< floats
-    tf32,    ///< floats cut to TF32, of 11 bits, on tensor cores
+    tf32,    ///< floats taken as TF32, of 11 bits, on tensor cores
     bf16x3,  ///< floats as sums of two bfloat16, of 16 bits together, in three products on tensor cores
 };
 

@@ -15,7 +15,7 @@ namespace cubome::detail {
 
 enum class product_arithmetic : std::uint8_t {
     fp32,      ///< floats
-    tf32,      ///< floats, rounded to TF32
+    tf32,      ///< floats, taken as TF32
     bfloat16,  ///< factors are bfloat16, sums are floats
 };
 
