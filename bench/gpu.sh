@@ -6,9 +6,9 @@
 #
 #     bench/gpu.sh [--dry-run]
 #
-# Needs an NVIDIA GPU with its driver, nvcc 13.0 or newer and CMake 3.25 or newer, ninja or make; GoogleTest, Google
-# Benchmark, xsimd and zlib where CMake finds them, perhaps through CMAKE_PREFIX_PATH; Python 3 for the tables. Logs go
-# to OUT, build/gpu where it is not set. The last lines are a table of the steps and the headline figures; the exit status
+# Needs an NVIDIA GPU with its driver, nvcc 13.0 or newer with cuBLAS and CMake 3.25 or newer, ninja or make; GoogleTest,
+# Google Benchmark, xsimd and zlib where CMake finds them, perhaps through CMAKE_PREFIX_PATH; Python 3 for the tables. Logs
+# go to OUT, build/gpu where it is not set. The last lines are a table of the steps and the headline figures; the status
 # is 1 if a step failed. --dry-run prints what each step would run, and checks what can be checked without a device.
 
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/common.sh"
@@ -24,6 +24,7 @@ esac
 out="${OUT:-build/gpu}"
 mkdir -p "$out"
 out="$(cd "$out" && pwd)"
+rm -f "$out/data.log" # of an earlier run
 build="$root/build/gpu_release"
 most_seconds=530 # of all steps together
 
