@@ -83,11 +83,10 @@ struct staged_iteration<Real>::plan {
     void begin(CUstream_st* stream, const cubome::state<Real>& state, const cubome::report<Real>& report,
                const detail::caller_workspace& own) {
         const std::int64_t n = state.outer.num_problems;
-        const bool is_on_host = cuda == nullptr;
         const auto batch = detail::check_for("begin", [&] {
             auto result = contract.validate(state, report, own);
             detail::check_workspace(own, contract.workspace_bytes(n, record_bytes));
-            if (is_on_host && state.iteration.data != nullptr) detail::check_iterations(state, outer_steps);
+            if (cuda == nullptr && state.iteration.data != nullptr) detail::check_iterations(state, outer_steps);
             return result;
         });
         const batch_options& o = batch.options;
@@ -97,11 +96,11 @@ struct staged_iteration<Real>::plan {
         if (wanted != nullptr)
             throw invalid_argument("begin", "report", std::string("wants ") + wanted, "what needs no other gradients");
         on_stream(stream, [&] {
-            if (is_on_host) {
-                detail::clear_report(batch, contract.layout(), n);
-            } else {
+            if (cuda != nullptr) {
                 cuda->places.expect_on_device("begin", batch, own.data);
                 cuda->places.clear_results(batch, n, nullptr, stream);
+            } else {
+                detail::clear_report(batch, contract.layout(), n);
             }
             sequence.emplace(*runner, contract.cut(own.data, batch, n, record_bytes));
             next = 0;
