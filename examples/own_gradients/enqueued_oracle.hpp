@@ -92,12 +92,12 @@ public:
             machine_.for_each(train_.count,
                               gap_of_samples<real>{outer + of_outer, weight_ + of_outer, start_loss_ + of_outer, loss_,
                                                    train_.count, difference_, magnitude_, gradient + of_outer});
-            sum(difference_, train_.count, 0, gap + p);
-            sum(magnitude_, train_.count, 0, magnitude + p);
+            add_up(ones_, difference_, train_.count, 0, gap + p);
+            add_up(ones_, magnitude_, train_.count, 0, magnitude + p);
             machine_.for_each(num_weights, gap_of_penalties<real>{inner + of_inner, descent + of_inner, penalty / 2,
                                                                   difference_, magnitude_});
-            sum(difference_, num_weights, 1, gap + p);
-            sum(magnitude_, num_weights, 1, magnitude + p);
+            add_up(ones_, difference_, num_weights, 1, gap + p);
+            add_up(ones_, magnitude_, num_weights, 1, magnitude + p);
         }
     }
 
@@ -108,8 +108,7 @@ public:
         machine_.for_each(call.num_problems * num_weights, constant<real>{0, of_inner});
         for (std::int64_t p = 0; p < call.num_problems; ++p) {
             add_gradient(validation_, inner + p * num_weights, share_, loss_, of_inner + p * num_weights);
-            const matrix<const real> shares{share_, 1, validation_.count}, losses{loss_, validation_.count, 1};
-            machine_.multiply(shares, losses, 0, {value + p, 1, 1});
+            add_up(share_, loss_, validation_.count, 0, value + p);
         }
     }
 
@@ -119,7 +118,7 @@ public:
             forward(test_, inner + p * num_weights);
             machine_.for_each(test_.count, hits<real>{logits_, num_classes, test_.labels,
                                                       1 / static_cast<real>(test_.count), difference_});
-            sum(difference_, test_.count, 0, value + p);
+            add_up(ones_, difference_, test_.count, 0, value + p);
         }
     }
 
@@ -140,9 +139,9 @@ private:
         return {train_.images, train_.labels + p * train_.count, train_.count};
     }
 
-    /// to ← Σ from + keep · to
-    void sum(const real* from, std::int64_t count, real keep, real* to) {
-        machine_.multiply(matrix<const real>{ones_, 1, count}, matrix<const real>{from, count, 1}, keep, {to, 1, 1});
+    /// to ← Σ_i weight_i term_i + keep · to
+    void add_up(const real* weight, const real* term, std::int64_t count, real keep, real* to) {
+        machine_.multiply(matrix<const real>{weight, 1, count}, matrix<const real>{term, count, 1}, keep, {to, 1, 1});
     }
 
     /// H and Z.
